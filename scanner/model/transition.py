@@ -1,0 +1,49 @@
+"""States and the transitions between them, for domains, MX hosts and zones."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from scanner.model.vocabulary import DeliveryPhase, EntityType, Profile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """The last confirmed status of one entity under one profile.
+
+    ``status`` is a DomainVerdict, HostOutcome or DnssecStatus by ``entity_type``. ``since`` is when
+    this status began, ``failing_since`` when delivery began to fail (None while it works): a
+    failure keeps its clock when its reason changes, because mail queued at its start still waits.
+    ``last_seen_at`` is the last conclusive check.
+    """
+
+    entity_type: EntityType
+    entity: str
+    profile: Profile
+    status: str
+    reason: str | None
+    phase: DeliveryPhase
+    since: datetime
+    last_seen_at: datetime
+    failing_since: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transition:
+    """One confirmed change, as the history keeps it. ``event_id`` is a UUIDv7 in text."""
+
+    event_id: str
+    observed_at: datetime
+    entity_type: EntityType
+    entity: str
+    profile: Profile
+    from_status: str | None
+    to_status: str
+    from_reason: str | None
+    to_reason: str | None
+    from_phase: DeliveryPhase | None
+    to_phase: DeliveryPhase
+    code: str | None
+    since: datetime | None
+    bounces_from: datetime | None
+    evidence: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,187 @@
+"""Judgements: what evidence means, under each profile.
+
+Judgement
+  ProfileVerdict*        one for each profile
+    HostJudgement*       one for each MX host, in order of attempt
+      AddressJudgement*  one for each probed address
+  HostFacts*             what does not depend on the profile: records, certificates
+  Finding*
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from scanner.model.names import Name
+from scanner.model.observation import DomainObservation, TlsaRecord
+from scanner.model.reasons import Reason
+from scanner.model.vocabulary import (
+    DeliveryPhase,
+    DomainVerdict,
+    Fault,
+    HostOutcome,
+    Profile,
+    ResultType,
+    Severity,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CertificateFacts:
+    """What one certificate says, and its hashes in lower-case hex.
+
+    ``problem`` is a sentence when the DER could not be read; the other facts are then absent
+    except for ``sha256``.
+    """
+
+    sha256: str
+    der: bytes
+    spki_sha256: str | None = None
+    subject: str | None = None
+    issuer: str | None = None
+    serial: str | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    names: tuple[str, ...] = ()
+    key_type: str | None = None
+    key_bits: int | None = None
+    signature_algorithm: str | None = None
+    is_ca: bool | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TlsaJudgement:
+    """One TLSA record: usable for SMTP or why not, and whether it matched what was presented.
+
+    ``matched`` is None when no certificate was seen to compare it with.
+    """
+
+    record: TlsaRecord
+    usable: bool
+    unusable_reason: Reason | None
+    matched: bool | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """An outcome with its reason, as every level carries it.
+
+    ``code`` is the enhanced status code a sender shows while mail is queued (``4.7.323``),
+    ``cause_code`` the more precise one where the sender shows a generic one. ``transient`` says
+    that the failure belongs to the class that needs confirmation before an alarm (table 3e).
+    """
+
+    outcome: HostOutcome
+    reason: Reason | None = None
+    result_type: ResultType | None = None
+    code: str | None = None
+    cause_code: str | None = None
+    transient: bool = False
+    detail: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddressJudgement:
+    """What a sender of this profile experiences at one address."""
+
+    address: str
+    judged: Judged
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostJudgement:
+    """What a sender of this profile experiences at one MX host."""
+
+    host: Name
+    preference: int
+    judged: Judged
+    addresses: tuple[AddressJudgement, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileVerdict:
+    """What happens to mail for the domain under one profile.
+
+    ``final_code`` is the code of the non-delivery report once the queue life is over. ``headline``
+    is the host whose code is shown; None for causes of the domain itself.
+    ``other_scope_verdict`` is what the other ``scenario1_scope`` would give, where it differs.
+    """
+
+    profile: Profile
+    verdict: DomainVerdict
+    phase: DeliveryPhase
+    reason: Reason | None = None
+    result_type: ResultType | None = None
+    code: str | None = None
+    cause_code: str | None = None
+    final_code: str | None = None
+    fault: Fault = Fault.NOBODY
+    transient: bool = False
+    headline: Name | None = None
+    other_scope_verdict: DomainVerdict | None = None
+    hosts: tuple[HostJudgement, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddressFacts:
+    """Certificates seen at one address, leaf first."""
+
+    address: str
+    chain: tuple[CertificateFacts, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostFacts:
+    """What was read at one MX host, whatever the profile.
+
+    ``expected_records`` are TLSA records in presentation form that would match the presented leaf.
+    """
+
+    host: Name
+    tlsa: tuple[TlsaJudgement, ...] = ()
+    addresses: tuple[AddressFacts, ...] = ()
+    expected_records: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """Something worth knowing that does not by itself decide the verdict.
+
+    ``code`` is a Reason: findings and reasons share one list and one documentation page.
+    ``where`` names the domain, host, address or zone it is about.
+    """
+
+    code: Reason
+    severity: Severity
+    where: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """The whole opinion about one observation, as of ``judged_at``."""
+
+    judged_at: datetime
+    verdicts: tuple[ProfileVerdict, ...]
+    hosts: tuple[HostFacts, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def of(self, profile: Profile) -> ProfileVerdict:
+        """Return the verdict under ``profile``."""
+        for verdict in self.verdicts:
+            if verdict.profile is profile:
+                return verdict
+        raise KeyError(profile)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One finished check: evidence and opinion together, as sinks receive it."""
+
+    observation: DomainObservation
+    judgement: Judgement
+
+    @property
+    def domain(self) -> Name:
+        """The domain that was checked."""
+        return self.observation.domain

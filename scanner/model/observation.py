@@ -189,6 +189,8 @@ class MailRoute:
     duplicate_hosts: tuple[Name, ...] = ()
     null_beside_others: bool = False
     null_with_preference: bool = False
+    hosts_ignored: int = 0
+    """MX hosts beyond our bound, the worst preferences, which were not looked at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,6 +250,8 @@ class HostRoute:
     candidates: tuple[TlsaCandidate, ...] = ()
     failed_lookup: Lookup | None = None
     target_problem: TargetProblem | None = None
+    addresses_ignored: int = 0
+    """Addresses beyond our bound, which were not contacted."""
 
     @property
     def aliases(self) -> tuple[Name, ...]:

@@ -1,0 +1,183 @@
+"""One domain's whole evidence: feeds the routing conversation and probes what it finds.
+
+Nothing here decides anything. Lookups go to a Resolver and probes to a Prober, both of which may
+be shared, cached and limited from outside; the caller owns the concurrency over domains, this
+file the one within a domain.
+"""
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import trio
+
+from scanner.judge.routing import Answers, route_domain, route_host
+from scanner.model.names import Name
+from scanner.model.observation import (
+    AddressObservation,
+    DaneApplicability,
+    DomainObservation,
+    HostObservation,
+    HostRoute,
+    Lookup,
+    MailRoute,
+    MxKind,
+    MxRecord,
+    Question,
+)
+from scanner.model.policy import RoutingLimits
+from scanner.model.ports import Clock, Prober, Resolver, VantageMonitor
+from scanner.model.vocabulary import LookupOutcome, RRType
+
+_T = TypeVar("_T")
+
+CONTACTED = frozenset(
+    {
+        DaneApplicability.TLSA_PRESENT,
+        DaneApplicability.TLSA_ABSENT,
+        DaneApplicability.NOT_APPLICABLE,
+    }
+)
+"""A host whose TLSA lookup failed counts as unreachable and is not contacted (RFC 7672 §2.1.1)."""
+
+DEFAULT_DEADLINE_SECONDS = 120.0
+"""Time for one whole domain. Two tries of a 60 s probe fit; a stuck domain cannot hold a place."""
+
+
+@dataclass
+class _Collected:
+    """What is known so far, so that a deadline loses nothing already seen."""
+
+    route: MailRoute | None = None
+    host_routes: dict[Name, HostRoute] = field(default_factory=dict)
+    probes: dict[Name, list[AddressObservation]] = field(default_factory=dict)
+
+
+class DomainObserver:
+    """Gathers the evidence of one check of a domain."""
+
+    def __init__(
+        self,
+        *,
+        resolver: Resolver,
+        prober: Prober,
+        vantage: VantageMonitor,
+        clock: Clock,
+        limits: RoutingLimits | None = None,
+        deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
+    ) -> None:
+        self._resolver = resolver
+        self._prober = prober
+        self._vantage = vantage
+        self._clock = clock
+        self._limits = limits or RoutingLimits()
+        self._deadline_seconds = deadline_seconds
+
+    async def observe(self, domain: Name) -> DomainObservation:
+        """Return everything seen of ``domain`` within the deadline.
+
+        When the deadline cuts it short, ``incomplete`` says so and what was seen is kept. The
+        control questions about our own vantage begin after the last lookup of the domain, so they
+        vouch for it.
+        """
+        started = trio.current_time()
+        observed_at = self._clock.now()
+        collected = _Collected()
+        with trio.move_on_after(self._deadline_seconds) as scope:
+            await self._collect(domain, collected)
+        incomplete = (
+            f"our deadline of {self._deadline_seconds:g} s for a whole domain ended the check"
+            if scope.cancelled_caught
+            else None
+        )
+        vantage = await self._vantage.confirm()
+        return DomainObservation(
+            domain=domain,
+            observed_at=observed_at,
+            duration_ms=round((trio.current_time() - started) * 1000),
+            route=collected.route or _unanswered(domain),
+            hosts=_hosts(collected),
+            vantage=vantage,
+            incomplete=incomplete,
+        )
+
+    async def _collect(self, domain: Name, collected: _Collected) -> None:
+        route = await self._answer(route_domain(domain, limits=self._limits))
+        collected.route = route
+        if route.kind not in (MxKind.EXPLICIT, MxKind.IMPLICIT):
+            return
+        async with trio.open_nursery() as nursery:
+            for exchange in route.exchanges:
+                nursery.start_soon(self._collect_host, exchange, collected)
+
+    async def _collect_host(self, exchange: MxRecord, collected: _Collected) -> None:
+        route = await self._answer(route_host(exchange.exchange, limits=self._limits))
+        collected.host_routes[exchange.exchange] = route
+        if route.applicability not in CONTACTED:
+            return
+        seen = collected.probes.setdefault(exchange.exchange, [])
+
+        async def probe_one(index: int) -> None:
+            seen.append(
+                await self._prober.probe(route.host, route.addresses[index], route.tlsa_base)
+            )
+
+        async with trio.open_nursery() as nursery:
+            for index in range(len(route.addresses)):
+                nursery.start_soon(probe_one, index)
+
+    async def _answer(self, steps: Generator[tuple[Question, ...], Answers, _T]) -> _T:
+        """Feed a routing conversation until it returns."""
+        needed = next(steps)
+        while True:
+            answers = await self._look_up(needed)
+            try:
+                needed = steps.send(answers)
+            except StopIteration as done:
+                result: _T = done.value
+                return result
+
+    async def _look_up(self, questions: Iterable[Question]) -> Answers:
+        answers: dict[Question, Lookup] = {}
+
+        async def ask(question: Question) -> None:
+            answers[question] = await self._resolver.lookup(question)
+
+        asked = tuple(questions)
+        if len(asked) == 1:
+            await ask(asked[0])
+            return answers
+        async with trio.open_nursery() as nursery:
+            for question in asked:
+                nursery.start_soon(ask, question)
+        return answers
+
+
+def _hosts(collected: _Collected) -> tuple[HostObservation, ...]:
+    """Return the hosts in order of attempt, their addresses in order of the DNS answers."""
+    if collected.route is None:
+        return ()
+    hosts = []
+    for exchange in collected.route.exchanges:
+        route = collected.host_routes.get(exchange.exchange)
+        if route is None:
+            continue
+        order = {address.address: index for index, address in enumerate(route.addresses)}
+        probes = sorted(
+            collected.probes.get(exchange.exchange, ()), key=lambda probe: order[probe.address]
+        )
+        hosts.append(
+            HostObservation(preference=exchange.preference, route=route, addresses=tuple(probes))
+        )
+    return tuple(hosts)
+
+
+def _unanswered(domain: Name) -> MailRoute:
+    """Return the route of a domain whose MX question was cut off by our own deadline."""
+    lookup = Lookup(
+        question=Question(domain, RRType.MX),
+        outcome=LookupOutcome.TIMEOUT,
+        status=None,
+        own_fault="our own deadline ended the MX lookup",
+    )
+    return MailRoute(domain=domain, mx=lookup, kind=MxKind.ERROR, expanded=domain)

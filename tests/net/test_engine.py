@@ -1,0 +1,255 @@
+"""A pass over many domains: bounded, isolated from single failures, honest when blind."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+import trio
+
+from scanner.model.names import Name
+from scanner.model.observation import (
+    DomainObservation,
+    Lookup,
+    MailRoute,
+    MxKind,
+    Question,
+    Vantage,
+)
+from scanner.model.ports import Target
+from scanner.model.reasons import Reason
+from scanner.model.verdict import Check, HostJudgement, Judged, Judgement, ProfileVerdict
+from scanner.model.vocabulary import (
+    DeliveryPhase,
+    DnssecStatus,
+    DomainVerdict,
+    HostOutcome,
+    LookupOutcome,
+    Profile,
+    RRType,
+)
+from scanner.run.engine import Engine, EngineLimits
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+SEEING = Vantage(resolver_up=True, resolver_validating=True)
+BLIND = Vantage(resolver_up=False, resolver_validating=None, detail="the resolver is silent")
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+def observation(domain: Name, vantage: Vantage = SEEING) -> DomainObservation:
+    lookup = Lookup(
+        question=Question(domain, RRType.MX),
+        outcome=LookupOutcome.NXDOMAIN,
+        status=DnssecStatus.SECURE,
+    )
+    return DomainObservation(
+        domain=domain,
+        observed_at=NOW,
+        duration_ms=1,
+        route=MailRoute(domain=domain, mx=lookup, kind=MxKind.NXDOMAIN, expanded=domain),
+        vantage=vantage,
+    )
+
+
+def judged(seen: DomainObservation) -> Judgement:
+    """Inconclusive for egress while IPv4 is unproven, no-mail otherwise."""
+    unproven = seen.vantage.egress_ipv4 is None
+    outcome = HostOutcome.INCONCLUSIVE if unproven else HostOutcome.UNREACHABLE
+    host = HostJudgement(
+        host=Name("mx.p.test"),
+        preference=0,
+        judged=Judged(
+            outcome=outcome,
+            reason=Reason.EGRESS_UNPROVEN if unproven else Reason.CONNECTION_TIMEOUT,
+        ),
+    )
+    return Judgement(
+        judged_at=NOW,
+        verdicts=(
+            ProfileVerdict(
+                profile=Profile.RFC7672,
+                verdict=DomainVerdict.INCONCLUSIVE if unproven else DomainVerdict.DEFERRED,
+                phase=DeliveryPhase.UNKNOWN,
+                hosts=(host,),
+            ),
+        ),
+    )
+
+
+def proven(vantage: Vantage, *, works: bool | None = True) -> Vantage:
+    return Vantage(
+        resolver_up=vantage.resolver_up,
+        resolver_validating=vantage.resolver_validating,
+        egress_ipv4=works,
+        detail=vantage.detail,
+    )
+
+
+def targets(count: int) -> list[Target]:
+    return [Target(domain=Name(f"d{i}.test")) for i in range(count)]
+
+
+class World:
+    """What the engine sees: an observe function and a vantage, both scripted."""
+
+    def __init__(self, vantages: Sequence[Vantage] = (proven(SEEING),)) -> None:
+        self.vantages = list(vantages)
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.observed: list[Name] = []
+
+    def vantage(self) -> Vantage:
+        return self.vantages.pop(0) if len(self.vantages) > 1 else self.vantages[0]
+
+    async def observe(self, target: Target) -> DomainObservation:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await trio.sleep(0.1)
+        finally:
+            self.in_flight -= 1
+        self.observed.append(target.domain)
+        return observation(target.domain, self.vantage())
+
+    async def confirm(self) -> Vantage:
+        return self.vantage()
+
+
+def engine(world: World, **limits: float) -> Engine:
+    return Engine(
+        observe=world.observe,
+        judge=judged,
+        confirm_vantage=world.confirm,
+        clock=FixedClock(),
+        limits=EngineLimits(**limits),  # type: ignore[arg-type]
+    )
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    async def __call__(self, target: Target, check: Check) -> None:
+        assert target.domain == check.domain
+        self.checks.append(check)
+
+    def verdicts(self) -> set[DomainVerdict]:
+        return {check.judgement.verdicts[0].verdict for check in self.checks}
+
+
+async def test_every_target_is_checked_once_within_the_bound(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """At most ``domains_in_flight`` at a time, none left out, none twice."""
+    world, kept = World(), Kept()
+    summary = await engine(world, domains_in_flight=7).run_pass(targets(50), kept)
+    assert summary.checked == 50
+    assert summary.blind is None
+    assert sorted(c.domain for c in kept.checks) == sorted(t.domain for t in targets(50))
+    assert world.most_in_flight == 7
+
+
+async def test_targets_are_taken_only_as_workers_become_free(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A list of any length costs memory for those in flight only."""
+    taken = 0
+
+    def endless() -> object:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Target(domain=Name(f"d{taken}.test"))
+
+    world, kept = World(), Kept()
+    with trio.move_on_after(1.05):
+        await engine(world, domains_in_flight=5).run_pass(endless(), kept)  # type: ignore[arg-type]
+    assert taken <= len(kept.checks) + 5
+
+
+async def test_a_bug_in_one_check_becomes_a_reason_and_the_pass_goes_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Our bug is our own fault: the observation is incomplete and says where."""
+
+    class Buggy(World):
+        async def observe(self, target: Target) -> DomainObservation:
+            if target.domain == "d3.test":
+                raise ZeroDivisionError("oops")
+            return await super().observe(target)
+
+    kept = Kept()
+    summary = await engine(Buggy()).run_pass(targets(6), kept)
+    assert summary.checked == 6
+    broken = next(c for c in kept.checks if c.domain == "d3.test").observation
+    assert broken.incomplete == "internal error: ZeroDivisionError: oops"
+    assert broken.route.mx.own_fault is not None
+
+
+async def test_a_domain_seen_while_blind_is_observed_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A resolver that hiccups costs time, never a verdict."""
+    world = World([BLIND, BLIND, BLIND, proven(SEEING)])
+    kept = Kept()
+    summary = await engine(world, domains_in_flight=1).run_pass(targets(2), kept)
+    assert summary.blind is None
+    assert [c.observation.vantage.resolver_up for c in kept.checks] == [True, True]
+    assert world.observed == ["d0.test", "d0.test", "d1.test"]
+
+
+async def test_a_resolver_that_stays_down_ends_the_pass_as_blind(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Nothing is reported about partners; what is left stays for a resumed pass (case 47)."""
+    world, kept = World([BLIND]), Kept()
+    summary = await engine(world, blind_patience_seconds=20.0).run_pass(targets(500), kept)
+    assert summary.blind == "the resolver is silent"
+    assert kept.checks == []
+    assert summary.checked == 0
+
+
+async def test_time_outs_before_any_connection_wait_for_proof_that_port_25_works(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Held-back evidence is judged at the end with what the pass learned by then."""
+    world = World([SEEING, SEEING, proven(SEEING)])
+    kept = Kept()
+    summary = await engine(world, domains_in_flight=1).run_pass(targets(2), kept)
+    assert summary.blind is None
+    assert kept.verdicts() == {DomainVerdict.DEFERRED}
+    assert len(world.observed) == 2
+
+
+async def test_a_pass_without_any_answered_connection_is_blind(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Blocked egress is our own fault: every verdict stays inconclusive."""
+    world, kept = World([SEEING]), Kept()
+    summary = await engine(world).run_pass(targets(3), kept)
+    assert summary.blind is not None
+    assert "port 25" in summary.blind
+    assert kept.verdicts() == {DomainVerdict.INCONCLUSIVE}
+    assert summary.checked == 3
+
+
+async def test_held_back_evidence_is_bounded(autojump_clock: trio.testing.MockClock) -> None:
+    """Beyond the bound a check is reported at once, inconclusive."""
+    world, kept = World([SEEING]), Kept()
+    summary = await engine(world, held_back=10).run_pass(targets(30), kept)
+    assert summary.checked == 30
+
+
+async def test_a_failing_sink_ends_the_pass_with_its_own_error(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A full disk is not swallowed."""
+
+    async def full(target: Target, check: Check) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.RaisesGroup(pytest.RaisesExc(OSError, match="No space left")):
+        await engine(World(), domains_in_flight=1).run_pass(targets(5), full)

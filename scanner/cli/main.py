@@ -1,0 +1,130 @@
+"""The ``danewatch`` command: finds the sub-command asked for and turns its end into an exit code.
+
+A sub-command's module is imported only when that sub-command runs or is asked for help, and the
+modules themselves import their heavy dependencies inside the functions that need them: ``--help``
+must answer at once.
+
+Exit codes are a contract (``docs/cli.md``). Python's own 1 for an uncaught exception would read as
+"mail is blocked", so a bug of ours ends with 70 (``EX_SOFTWARE`` of sysexits.h) and a broken pipe
+as the shell shows one, 141.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from scanner import __version__
+
+EXIT_DELIVERED = 0
+EXIT_NOT_DELIVERED = 1
+EXIT_USAGE = 2
+EXIT_INCONCLUSIVE = 3
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("scanner.cli.check", "Check domains now and explain what a sender would see."),
+    "scan": ("scanner.cli.scan", "One pass over target lists; the results go into Parquet files."),
+    "targets": ("scanner.cli.targets", "Look at target lists."),
+    "config": ("scanner.cli.config", "Look at configuration files."),
+    "demo": ("scanner.cli.demo", "See the whole product work, without network or root."),
+}
+"""Sub-commands: the module that has a ``command``, and one line for the list."""
+
+
+class CommandError(click.ClickException):
+    """Wrong usage or configuration, in words for an operator; exit code 2."""
+
+    exit_code = EXIT_USAGE
+
+    def show(self, file: object = None) -> None:
+        """Write the message to standard error."""
+        click.echo(f"danewatch: {self.format_message()}", err=True)
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order they are documented."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, importing its module."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Try: danewatch check example.org",
+)
+@click.version_option(__version__, prog_name="danewatch", message="%(prog)s %(version)s")
+def danewatch() -> None:
+    """Watch partner mail domains the way a DANE-enforcing sender sees them."""
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run ``danewatch`` with ``arguments`` and return its exit code.
+
+    Nothing escapes but what Python raises to end the process.
+    """
+    try:
+        result = danewatch.main(list(arguments), prog_name="danewatch", standalone_mode=False)
+        sys.stdout.flush()
+    except CommandError as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except BrokenPipeError:
+        _discard_output()
+        return EXIT_BROKEN_PIPE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the waist: a bug of ours must not exit with 1,
+        # which means "mail is blocked"; it is named as a bug, with the traceback.
+        return _report_bug(error)
+    return result if isinstance(result, int) else EXIT_DELIVERED
+
+
+def _discard_output() -> None:
+    """Send what Python would still flush at exit to nowhere (the reader has gone)."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _report_bug(error: Exception) -> int:
+    import traceback
+
+    traceback.print_exception(error, file=sys.stderr)
+    click.echo(
+        "danewatch: this is a bug in danewatch and says nothing about any domain; "
+        "please report it with the lines above",
+        err=True,
+    )
+    return EXIT_BUG

@@ -1,0 +1,260 @@
+"""Every setting of danewatch, declared once: name, type, default, unit, bounds, one sentence.
+
+The loader checks against these declarations, the documentation is written from them, and a test
+holds that each of them reaches the scanner. Rules: a unit stands in the name (``_seconds``,
+``_days``) and in the table; a default is what a careful operator would choose; an option on the
+command line always wins over the file.
+"""
+
+import ipaddress
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from scanner.model.names import InvalidNameError, parse_domain
+from scanner.model.vocabulary import CodeSet, Profile, Scenario1Scope, ValidationMode
+
+_MINUTE = 60
+
+
+class Section(BaseModel):
+    """One table of the file. Unknown keys are mistakes, and nothing is converted silently."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def setting(
+    default: Any,
+    sentence: str,
+    *,
+    unit: str | None = None,
+    shown_default: str | None = None,
+    example: str | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    lax: bool = False,
+) -> Any:
+    """Declare one setting.
+
+    ``shown_default`` replaces the default in the documentation where the value alone says little.
+    ``example`` is a TOML value. ``lax`` lets TOML text become an enum member, or an array a tuple.
+    """
+    return Field(
+        default=default,
+        description=sentence,
+        ge=at_least,
+        le=at_most,
+        strict=False if lax else None,
+        json_schema_extra={"unit": unit, "shown_default": shown_default, "example": example},
+    )
+
+
+def parse_server(text: str) -> tuple[str, int]:
+    """Return (address, port) of ``ADDR[:PORT]``; an IPv6 address with a port is in brackets.
+
+    The port is 53 unless given. Raises ValueError with a sentence for an operator.
+    """
+    match = re.fullmatch(r"\[([^\[\]]+)\](?::([0-9]+))?|([^:]+):([0-9]+)|([^\[\]]+)", text.strip())
+    address = (match and (match[1] or match[3] or match[5])) or ""
+    port = int(((match and (match[2] or match[4])) or "53")[:6])
+    try:
+        canonical = str(ipaddress.ip_address(address))
+    except ValueError:
+        raise ValueError(
+            "not an IP address; write 127.0.0.1, 127.0.0.1:5353, ::1 or [::1]:5353"
+        ) from None
+    if not 1 <= port <= 65_535:
+        raise ValueError("a port is a number from 1 to 65535")
+    return canonical, port
+
+
+def _server(text: str) -> str:
+    parse_server(text)
+    return text.strip()
+
+
+def parse_ehlo_name(text: str) -> str:
+    """Return ``text`` as an EHLO argument: a domain name or ``localhost`` (RFC 5321 §4.1.1.1).
+
+    Raises ValueError with a sentence for an operator.
+    """
+    if text.strip().lower() == "localhost":
+        return "localhost"
+    try:
+        return parse_domain(text)
+    except InvalidNameError as error:
+        raise ValueError(f"not a host name: {error}") from None
+
+
+def _path(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ValueError("not a path")
+    return text
+
+
+Server = Annotated[str, Field(strict=True), AfterValidator(_server)]
+Path = Annotated[str, Field(strict=True), AfterValidator(_path)]
+EhloName = Annotated[str, AfterValidator(parse_ehlo_name)]
+
+
+class ResolverSection(Section):
+    """Which resolvers are asked. They must validate DNSSEC, over a path nobody can tamper with."""
+
+    servers: tuple[Server, ...] = setting(
+        (),
+        "Validating resolvers, as ADDR or ADDR:PORT, in order of preference.",
+        shown_default="the name servers of /etc/resolv.conf",
+        example='["127.0.0.1", "[::1]:5353"]',
+        lax=True,
+    )
+
+
+class ValidationSection(Section):
+    """Who validates DNSSEC."""
+
+    mode: ValidationMode = setting(
+        ValidationMode.RESOLVER,
+        "Who validates: the configured resolvers, or danewatch itself.",
+        lax=True,
+    )
+    trust_anchor: Path | None = setting(
+        None,
+        "File of DS or DNSKEY records in presentation form, for local validation.",
+        shown_default="the root anchors shipped with danewatch",
+        example='"/etc/danewatch/root.anchors"',
+    )
+
+
+class PolicySection(Section):
+    """How evidence is judged."""
+
+    profile: Profile = setting(
+        Profile.EXCHANGE_ONLINE,
+        "The profile that decides exit codes, metrics and transitions; both are always computed.",
+        lax=True,
+    )
+    scenario1_scope: Scenario1Scope = setting(
+        Scenario1Scope.DOMAIN,
+        "How far one record that is not authentic reaches under exchange-online: "
+        "the whole domain, or its host only.",
+        lax=True,
+    )
+    code_set: CodeSet = setting(
+        CodeSet.CODES_2024,
+        "The version of Exchange Online's code table; seed is the one without 4.7.325.",
+        lax=True,
+    )
+    mandatory: bool = setting(
+        False,
+        "Whether a destination without usable DANE counts as not delivered "
+        "(RFC 7672 §6; connector mode Mandatory).",
+    )
+    dane_on_insecure_mx: bool = setting(
+        False,
+        "Whether rfc7672 uses the TLSA records of a host named by an insecure MX record "
+        "(RFC 7672 §2.2.1 allows it).",
+    )
+    digest_agility: bool = setting(
+        True,
+        "Whether rfc7672 compares only the strongest digest published (RFC 7671 §9).",
+    )
+    expiry_warning_days: int = setting(
+        14,
+        "How long before its end a certificate raises a finding, where expiry breaks delivery.",
+        unit="days",
+        at_least=0,
+        at_most=365,
+    )
+
+
+class SmtpSection(Section):
+    """How MX hosts are contacted."""
+
+    port: int = setting(
+        25,
+        "The port MX hosts are contacted on; anything but 25 is for a laboratory.",
+        at_least=1,
+        at_most=65_535,
+    )
+    ehlo_name: EhloName = setting(
+        "localhost",
+        "The name danewatch gives itself in EHLO; use one that resolves to this machine's address.",
+        shown_default="this machine's host name",
+        example='"scanner.example.com"',
+    )
+    allow_private_addresses: bool = setting(
+        False,
+        "Whether MX addresses in special-purpose ranges are contacted; for a laboratory.",
+    )
+
+
+class LimitsSection(Section):
+    """Bounds of the work."""
+
+    domain_timeout_seconds: float = setting(
+        120.0,
+        "The time one check of one domain may take.",
+        unit="seconds",
+        at_least=1,
+        at_most=60 * _MINUTE,
+    )
+    domains_in_flight: int = setting(
+        200,
+        "Domains checked at the same time in a pass.",
+        at_least=1,
+        at_most=10_000,
+    )
+
+
+class TargetsSection(Section):
+    """Which domains are watched."""
+
+    files: tuple[Path, ...] = setting(
+        (),
+        "Target lists: files, directories or globs, relative to the configuration file.",
+        shown_default="none",
+        example='["/etc/danewatch/targets.d"]',
+        lax=True,
+    )
+
+
+class HistorySection(Section):
+    """Where results are kept."""
+
+    directory: Path | None = setting(
+        None,
+        "Directory of the Parquet history, relative to the configuration file.",
+        shown_default="none",
+        example='"/var/lib/danewatch/history"',
+    )
+
+
+class MetricsSection(Section):
+    """How results are shown to Prometheus."""
+
+    textfile: Path | None = setting(
+        None,
+        "File a pass writes its metrics to, for node_exporter's textfile collector; "
+        "relative to the configuration file.",
+        shown_default="none",
+        example='"/var/lib/node_exporter/danewatch.prom"',
+    )
+
+
+def section(kind: type[Section]) -> Any:
+    """Declare one table of the file, with the defaults of its settings."""
+    return Field(default_factory=kind)
+
+
+class Config(Section):
+    """A whole configuration file. An empty file is a valid one."""
+
+    resolver: ResolverSection = section(ResolverSection)
+    validation: ValidationSection = section(ValidationSection)
+    policy: PolicySection = section(PolicySection)
+    smtp: SmtpSection = section(SmtpSection)
+    limits: LimitsSection = section(LimitsSection)
+    targets: TargetsSection = section(TargetsSection)
+    history: HistorySection = section(HistorySection)
+    metrics: MetricsSection = section(MetricsSection)

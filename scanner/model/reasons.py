@@ -126,6 +126,7 @@ class Reason(StrEnum):
     ADDRESS_FAMILY_FAILED = "address-family-failed"
     CERTIFICATE_EXPIRY_IGNORED = "certificate-expiry-ignored"
     CERTIFICATE_EXPIRES_SOON = "certificate-expires-soon"
+    SIGNATURE_EXPIRES_SOON = "signature-expires-soon"
     CHAIN_TOO_LONG = "chain-too-long"
     WEAK_KEY = "weak-key"
     TLS_OLD_VERSION = "tls-old-version"

@@ -1,0 +1,441 @@
+"""One SMTP STARTTLS probe of one address: connects, drives the SMTP machine, shakes hands, leaves.
+
+Job: bring back an ``AddressObservation`` whatever the peer does. Facts only; the judge weighs them.
+
+Rules:
+
+* One connection at a time, one deadline over everything, a budget for each step within it. A
+  budget covers a whole reply, so a server that sends an octet a second gains nothing.
+* A probe is repeated once, over a fresh connection, for the indefinite events after STARTTLS (table
+  3c rows C10 and C11: connection dropped, silence, garbage) and for nothing else. An alert, a
+  refusal or a missing STARTTLS is an answer.
+* What happens after the handshake (EHLO over TLS, QUIT) is good manners and never undoes a success.
+* ``except Exception`` stands in one place: it turns a bug of ours into ``ProbeError.INTERNAL``, so
+  that it is never held against a partner nor stops a pass. Cancellation is never caught.
+"""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+import trio
+from OpenSSL import SSL
+
+from scanner.model.addresses import special_purpose
+from scanner.model.names import ROOT, Name
+from scanner.model.observation import (
+    AddressObservation,
+    HostAddress,
+    ProbeError,
+    ProbeStage,
+    ProbeTimings,
+)
+from scanner.model.ports import Clock
+from scanner.model.vocabulary import Family
+from scanner.observe.net import OPEN_STREAM_ERRORS, Connect, PeerError, PeerStream, connect_tcp
+from scanner.observe.net import translate as translate_network_error
+from scanner.observe.tls import TlsFacts, TlsStream, client_context, handshake
+from scanner.wire.smtp import (
+    Event,
+    Failure,
+    Finished,
+    ReplyReceived,
+    Send,
+    SmtpClient,
+    SmtpLimits,
+    StartHandshake,
+    State,
+    printable,
+)
+
+READ_OCTETS = 4_096
+"""Octets asked of the socket at once before TLS. A greeting fits several times."""
+MAX_DETAIL_CHARACTERS = 500
+"""Characters kept of a detail or a reply's text. Ours."""
+
+ConnectionReport = Callable[[Family, bool | None], None]
+"""Told after each attempt to connect: True when the peer answered (accepted or refused), False when
+our own machine has no route in that family, None when nothing is proven."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeLimits:
+    """Time and size of one probe. Seconds; RFC 5321 §4.5.3.2 allows minutes for each step, which a
+    scanner cannot give, so these are ours unless another source is named."""
+
+    connect_seconds: float = 20.0
+    """Five tries of a SYN fit (at 0, 1, 3, 7 and 15 s)."""
+    greeting_seconds: float = 30.0
+    """Servers delay the greeting on purpose, against spam; postscreen 6 s, others 10 to 25 s."""
+    reply_seconds: float = 20.0
+    """For the reply to EHLO, HELO and STARTTLS, each."""
+    handshake_seconds: float = 20.0
+    closing_seconds: float = 5.0
+    """For EHLO over TLS and QUIT together, after the result is known."""
+    total_seconds: float = 60.0
+    """For the whole probe, a repetition included."""
+    retries: int = 1
+    """Repetitions after an indefinite event (rows C10 and C11)."""
+    retry_pause_seconds: float = 1.0
+    """Between the end of one connection and the next to the same address."""
+    retry_least_seconds: float = 10.0
+    """A repetition is begun only with at least so much of the total left."""
+    smtp: SmtpLimits = field(default_factory=SmtpLimits)
+
+    def reply_budget(self, state: State) -> float:
+        """Return the seconds a reply may take that is awaited in ``state``."""
+        if state is State.GREETING:
+            return self.greeting_seconds
+        return self.closing_seconds if state is State.QUIT else self.reply_seconds
+
+
+class ByteStream(Protocol):
+    """What the conversation needs of a connection, in the clear or under TLS."""
+
+    async def send(self, data: bytes) -> None:
+        """Send all of ``data``. Raises PeerError."""
+        ...
+
+    async def receive(self, max_octets: int) -> bytes:
+        """Return some octets, b"" at the end. Raises PeerError."""
+        ...
+
+
+class SmtpProber:
+    """Probes addresses of MX hosts; implements ``scanner.model.ports.Prober``."""
+
+    def __init__(
+        self,
+        *,
+        limits: ProbeLimits,
+        clock: Clock,
+        ehlo_name: str,
+        port: int = 25,
+        allow_special_purpose: bool = False,
+        on_connection: ConnectionReport | None = None,
+        connect: Connect = connect_tcp,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        """Make a prober that introduces itself as ``ehlo_name``; one TLS context serves all probes.
+
+        ``connect`` and ``new_id`` are there for tests. Raises ValueError for an ``ehlo_name`` that
+        cannot be sent.
+        """
+        SmtpClient(ehlo_name, limits.smtp)  # refuses a bad name now, not at the first probe
+        self._limits = limits
+        self._clock = clock
+        self._ehlo_name = ehlo_name
+        self._port = port
+        self._allow_special_purpose = allow_special_purpose
+        self._on_connection = on_connection
+        self._connect = connect
+        self._new_id = new_id or _random_id
+        self._context = client_context()
+
+    async def probe(self, host: Name, address: HostAddress, sni: Name) -> AddressObservation:
+        """Return what was seen at ``address``, with ``sni`` as the server name asked for.
+
+        ``host`` is only noted. Raises nothing but cancellation. ``timings`` are those of the last
+        attempt; ``attempts`` counts connections, 0 for an address that was left alone.
+        """
+        target = _Target(host=host, address=address, sni=None if sni == ROOT else sni)
+        left_alone = self._left_alone(target)
+        if left_alone is not None:
+            await trio.lowlevel.checkpoint()
+            return left_alone
+        deadline = trio.current_time() + self._limits.total_seconds
+        seen = await self._attempt(target, deadline)
+        for attempts in range(2, self._limits.retries + 2):
+            remaining = deadline - trio.current_time() - self._limits.retry_pause_seconds
+            if not is_indefinite(seen) or remaining < self._limits.retry_least_seconds:
+                break
+            await trio.sleep(self._limits.retry_pause_seconds)
+            seen = _joined(seen, await self._attempt(target, deadline), attempts)
+        return seen
+
+    async def _attempt(self, target: "_Target", deadline: float) -> AddressObservation:
+        attempt = _Attempt(
+            target=target,
+            limits=self._limits,
+            deadline=deadline,
+            observed_at=self._clock.now(),
+            client=SmtpClient(self._ehlo_name, self._limits.smtp),
+        )
+        try:
+            async with await self._open(attempt) as stream:
+                await attempt.converse(stream)
+                if attempt.client.state is State.HANDSHAKE:
+                    await attempt.take_leave(await attempt.secure(stream, self._context))
+        except PeerError as error:
+            attempt.fail(error.error, error.detail)
+        except Exception as error:  # noqa: BLE001 - the waist described at the top of this file
+            attempt.fail(ProbeError.INTERNAL, f"{type(error).__name__}: {error}")
+        return attempt.observation(self._new_id())
+
+    async def _open(self, attempt: "_Attempt") -> PeerStream:
+        """Return the connection, and report what connecting proves about our own egress."""
+        address = attempt.target.address
+        answered: bool | None = None
+        try:
+            with attempt.budget(self._limits.connect_seconds, "an answer to our connection"):
+                try:
+                    stream = await self._connect(address.address, self._port)
+                except OPEN_STREAM_ERRORS as error:
+                    raise translate_network_error(error) from error
+            answered = True
+        except PeerError as error:
+            answered = {ProbeError.REFUSED: True, ProbeError.NO_ROUTE: False}.get(error.error)
+            raise
+        finally:
+            if self._on_connection is not None:
+                self._on_connection(address.family, answered)
+        attempt.reached("connect_ms", ProbeStage.GREETING)
+        return PeerStream(stream)
+
+    def _left_alone(self, target: "_Target") -> AddressObservation | None:
+        """Return the observation of an address that must not be contacted; None for any other."""
+        if self._allow_special_purpose:
+            return None
+        block = special_purpose(target.address.address)
+        if block is None:
+            return None
+        return AddressObservation(
+            host=target.host,
+            address=target.address.address,
+            family=target.address.family,
+            sni=target.sni,
+            observed_at=self._clock.now(),
+            stage=ProbeStage.CONNECT,
+            error=ProbeError.NOT_CONTACTED,
+            detail=f"special-purpose address: {block}",
+            attempts=0,
+            probe_id=self._new_id(),
+        )
+
+
+_INDEFINITE_STAGES = frozenset({ProbeStage.STARTTLS, ProbeStage.HANDSHAKE})
+_INDEFINITE_ERRORS = frozenset(
+    {
+        ProbeError.CLOSED,
+        ProbeError.RESET,
+        ProbeError.TIMEOUT,
+        ProbeError.PROTOCOL,
+        ProbeError.REPLY_UNEXPECTED,
+        ProbeError.TOO_LARGE,
+        ProbeError.TLS_PROTOCOL,
+    }
+)
+
+
+def is_indefinite(seen: AddressObservation) -> bool:
+    """Return whether a probe ended in an event after STARTTLS that a second look may clear up."""
+    return seen.stage in _INDEFINITE_STAGES and seen.error in _INDEFINITE_ERRORS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Target:
+    host: Name
+    address: HostAddress
+    sni: Name | None
+
+
+class _Attempt:
+    """One connection: where it has got to and what was seen so far."""
+
+    def __init__(
+        self,
+        *,
+        target: _Target,
+        limits: ProbeLimits,
+        deadline: float,
+        observed_at: datetime,
+        client: SmtpClient,
+    ) -> None:
+        self.target = target
+        self.client = client
+        self._limits = limits
+        self._deadline = deadline
+        self._observed_at = observed_at
+        self._started = trio.current_time()
+        self._stage = ProbeStage.CONNECT
+        self._error: ProbeError | None = None
+        self._detail: str | None = None
+        self._reply_code: int | None = None
+        self._reply_text: str | None = None
+        self._timings: dict[str, int] = {}
+        self._facts: TlsFacts | None = None
+        self._lost: PeerError | None = None
+
+    # -- the steps -----------------------------------------------------------------------------
+
+    async def converse(self, stream: ByteStream) -> None:
+        """Talk SMTP until the machine wants the handshake or has no more to say. Raises PeerError
+        for what ends the probe, not for what goes wrong while leaving."""
+        try:
+            while self.client.state not in (State.HANDSHAKE, State.CLOSED):
+                with self.budget(self._limits.reply_budget(self.client.state), self._awaited):
+                    await self._act(stream, await self._next_events(stream))
+        except PeerError:
+            if self._error is None:
+                raise
+
+    async def secure(self, stream: PeerStream, context: SSL.Context) -> TlsStream:
+        """Do the handshake and keep its facts. Raises PeerError."""
+        self._stage = ProbeStage.HANDSHAKE
+        with self.budget(self._limits.handshake_seconds, "the end of the handshake"):
+            secured = await handshake(stream, context, self.target.sni)
+        self._facts = secured.facts
+        self.reached("handshake_ms", ProbeStage.DONE)
+        return secured
+
+    async def take_leave(self, secured: TlsStream) -> None:
+        """Say EHLO and QUIT over TLS, as far as the peer and the time left allow.
+
+        A peer that hangs up here (one that wants a client certificate, say) has been seen all the
+        same; the detail tells.
+        """
+        try:
+            with self.budget(self._limits.closing_seconds, "the replies after TLS"):
+                await self._act(secured, self.client.handshake_completed())
+                while self.client.state is not State.CLOSED:
+                    await self._act(secured, await self._next_events(secured))
+                await secured.send_close()
+        except PeerError as error:
+            self.fail(error.error, error.detail)
+
+    async def _next_events(self, stream: ByteStream) -> tuple[Event, ...]:
+        while True:
+            data = await stream.receive(READ_OCTETS)
+            if not data and self._lost is not None:
+                raise self._lost
+            events = self.client.receive_data(data) if data else self.client.receive_eof()
+            if events:
+                return events
+
+    async def _act(self, stream: ByteStream, events: tuple[Event, ...]) -> None:
+        if self._facts is None and self._error is None:
+            self._stage = self.client.stage
+        for event in events:
+            match event:
+                case Send(data=data):
+                    await self._send(stream, data)
+                case ReplyReceived(state=state):
+                    self._stamp(_TIMED.get(state))
+                case Failure():
+                    self._take_failure(event)
+                case StartHandshake() | Finished():
+                    pass  # the machine's state says so too
+
+    async def _send(self, stream: ByteStream, data: bytes) -> None:
+        """Send ``data``; a loss shows at the next read, after what the peer still said before it
+        (a server that is full says 421 and closes, and our EHLO then finds nobody)."""
+        try:
+            await stream.send(data)
+        except PeerError as error:
+            self._lost = error
+
+    def _awaited(self) -> str:
+        partial = self.client.pending_octets
+        begun = f" ({partial} octets of a line came)" if partial else ""
+        return f"a whole reply in state {self.client.state.upper()}{begun}"
+
+    @contextlib.contextmanager
+    def budget(self, seconds: float, awaited: "str | Callable[[], str]") -> Iterator[None]:
+        """Give the block ``seconds``, within the deadline. Raises PeerError(TIMEOUT) after it."""
+        until = min(trio.current_time() + seconds, self._deadline)
+        with trio.move_on_at(until) as scope:
+            yield
+        if scope.cancelled_caught:
+            waited = awaited if isinstance(awaited, str) else awaited()
+            limit = f"{seconds:g} s"
+            if until == self._deadline:
+                limit = f"the {self._limits.total_seconds:g} s of the whole probe"
+            raise PeerError(ProbeError.TIMEOUT, f"{waited} did not come within {limit}")
+
+    # -- what was seen -------------------------------------------------------------------------
+
+    def reached(self, timing: str, stage: ProbeStage) -> None:
+        """Note that a step has ended and ``stage`` begins."""
+        self._stamp(timing)
+        self._stage = stage
+
+    def fail(self, error: ProbeError, detail: str) -> None:
+        """Note what ended the probe; the first one counts, and none undoes a success."""
+        if self._stage is ProbeStage.DONE:
+            self._detail = _shown(f"after TLS: {detail}")
+        elif self._error is None:
+            self._error = error
+            self._detail = _shown(detail)
+
+    def _take_failure(self, failure: Failure) -> None:
+        self.fail(failure.error, failure.detail)
+        if failure.reply is not None and failure.error in _DECIDED_BY_REPLY:
+            self._reply_code = failure.reply.code
+            self._reply_text = _shown(failure.reply.text)
+
+    def _stamp(self, timing: str | None) -> None:
+        if timing is not None:
+            self._timings[timing] = round((trio.current_time() - self._started) * 1_000)
+
+    def observation(self, probe_id: str) -> AddressObservation:
+        """Return all of it, after the connection is closed."""
+        self._stamp("total_ms")
+        facts = self._facts
+        address = self.target.address
+        return AddressObservation(
+            host=self.target.host,
+            address=address.address,
+            family=address.family,
+            sni=self.target.sni,
+            observed_at=self._observed_at,
+            stage=self._stage,
+            error=self._error,
+            detail=self._detail,
+            reply_code=self._reply_code,
+            reply_text=self._reply_text,
+            starttls_offered=self.client.starttls_offered,
+            helo_fallback=self.client.helo_fallback,
+            early_plaintext=self.client.early_plaintext,
+            tls_version=facts.version if facts else None,
+            cipher=facts.cipher if facts else None,
+            key_exchange_group=facts.group if facts else None,
+            chain=facts.chain if facts else (),
+            transcript=self.client.transcript,
+            timings=ProbeTimings(**self._timings),
+            probe_id=probe_id,
+        )
+
+
+_TIMED = {
+    State.GREETING: "greeting_ms",
+    State.EHLO: "ehlo_ms",
+    State.HELO: "ehlo_ms",
+    State.STARTTLS: "starttls_ms",
+}
+_DECIDED_BY_REPLY = frozenset(
+    {ProbeError.REPLY_TRANSIENT, ProbeError.REPLY_PERMANENT, ProbeError.REPLY_UNEXPECTED}
+)
+
+
+def _joined(
+    first: AddressObservation, second: AddressObservation, attempts: int
+) -> AddressObservation:
+    """Return the second look, with a note of what the first one ran into."""
+    note = f"attempt {attempts - 1} ended with {first.error} at {first.stage}: {first.detail}"
+    return replace(
+        second,
+        attempts=attempts,
+        early_plaintext=first.early_plaintext or second.early_plaintext,
+        detail=_shown(f"{second.detail}; {note}" if second.detail else note),
+    )
+
+
+def _shown(text: str) -> str:
+    return printable(text.encode("utf-8", "replace"), MAX_DETAIL_CHARACTERS)
+
+
+def _random_id() -> str:
+    return str(uuid.uuid4())

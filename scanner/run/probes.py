@@ -1,0 +1,268 @@
+"""Shared and polite probing: one probe per (host, address, SNI) in a pass, few at a time.
+
+A wrapper around any Prober that is a Prober itself. Many domains share few mail hosts, so sharing
+is what keeps a pass over 100,000 domains short, and what keeps us from knocking 10,000 times at
+one door.
+
+Rules:
+
+* The limits hold for connections, whatever the host name: one at a time to one address with
+  ``min_gap_seconds`` between them, a few to one network, a cap over all.
+* They are taken in that order (address, network, all), so a queue before one slow host uses up
+  nobody else's place; and always in the same order, so nobody can wait in a circle.
+* A caller that is cancelled while it leads a shared probe takes nobody with it: one of those who
+  wait leads the next try.
+* What is kept is bounded in number and in octets, and forgotten when a new pass begins.
+"""
+
+import ipaddress
+import math
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import trio
+
+from scanner.model.names import Name
+from scanner.model.observation import AddressObservation, HostAddress, ProbeError
+from scanner.model.ports import Prober
+
+_NOT_KEPT = frozenset({ProbeError.OWN_RESOURCES, ProbeError.NO_ROUTE})
+"""Our own momentary trouble, found before any connection: the next one to ask may fare better."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SharingLimits:
+    """How many probes at a time, and how much is remembered of them. All ours."""
+
+    max_concurrent: int = 200
+    """Probes at a time. About 90 KiB of memory each while TLS is up."""
+    max_per_network: int = 8
+    """Probes at a time to one IPv4 /24 or IPv6 /48, the blocks one operator usually has."""
+    min_gap_seconds: float = 0.0
+    """From the end of one probe of an address to the beginning of the next."""
+    max_kept_results: int = 20_000
+    """Results remembered for the rest of the pass; the least recently used go first."""
+    max_kept_octets: int = 134_217_728
+    """Octets of chains and texts in those results (128 MiB; an ordinary result has 5 KiB)."""
+    ipv4_network_bits: int = 24
+    ipv6_network_bits: int = 48
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeStatistics:
+    """Counts since the start, and how things stand now."""
+
+    probes: int
+    """Probes begun."""
+    shared: int
+    """Answers given without a probe of their own."""
+    in_flight: int
+    waiting: int
+    """Probes that wait for their turn: for the address, the network or a place."""
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    generation: int
+    host: Name
+    address: str
+    sni: Name
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    done: trio.Event = field(default_factory=trio.Event)
+    result: AddressObservation | None = None
+
+
+class SharedProber:
+    """Shares and limits the probes of ``prober``; implements ``scanner.model.ports.Prober``."""
+
+    def __init__(self, prober: Prober, *, limits: SharingLimits | None = None) -> None:
+        self._prober = prober
+        self._limits = limits or SharingLimits()
+        self._generation = 0
+        self._flights: dict[_Key, _Flight] = {}
+        self._kept = _Kept(self._limits.max_kept_results, self._limits.max_kept_octets)
+        self._places = trio.CapacityLimiter(self._limits.max_concurrent)
+        self._addresses: _Gates[str] = _Gates(1)
+        self._networks: _Gates[_Network] = _Gates(self._limits.max_per_network)
+        self._rests = _Rests(self._limits.min_gap_seconds)
+        self._probes = 0
+        self._shared = 0
+        self._in_flight = 0
+        self._waiting = 0
+
+    async def probe(self, host: Name, address: HostAddress, sni: Name) -> AddressObservation:
+        """Return what was seen, by this caller's probe or another's in the same pass.
+
+        The time spent waiting for a turn is the caller's; the probe's own deadline begins with the
+        probe. Raises what the wrapped prober raises, in the caller that led.
+        """
+        key = _Key(self._generation, host, address.address, sni)
+        while True:
+            kept = self._kept.get(key)
+            if kept is not None:
+                await trio.lowlevel.checkpoint()
+                self._shared += 1
+                return kept
+            flight = self._flights.get(key)
+            if flight is None:
+                return await self._lead(key, address)
+            await flight.done.wait()
+            if flight.result is not None:
+                self._shared += 1
+                return flight.result
+            # The leader was cancelled or failed. Go round: the first to come leads the next try.
+
+    def forget(self) -> None:
+        """Begin a new pass: nothing seen or begun before this call answers a later question."""
+        self._generation += 1
+        self._kept.clear()
+
+    def statistics(self) -> ProbeStatistics:
+        """Return the counts as they stand."""
+        return ProbeStatistics(
+            probes=self._probes,
+            shared=self._shared,
+            in_flight=self._in_flight,
+            waiting=self._waiting,
+            kept=len(self._kept),
+        )
+
+    async def _lead(self, key: _Key, address: HostAddress) -> AddressObservation:
+        flight = self._flights[key] = _Flight()
+        try:
+            async with self._turn(address.address):
+                result = await self._prober.probe(key.host, address, key.sni)
+            flight.result = result
+            if key.generation == self._generation and result.error not in _NOT_KEPT:
+                self._kept.add(key, result)
+            return result
+        finally:
+            del self._flights[key]
+            flight.done.set()
+
+    @asynccontextmanager
+    async def _turn(self, address: str) -> AsyncIterator[None]:
+        """Hold everything one connection needs, and give it all back."""
+        network = _network_of(address, self._limits)
+        self._waiting += 1
+        waiting = True
+        try:
+            async with self._addresses.hold(address):
+                await self._rests.wait(address)
+                async with self._networks.hold(network), self._places:
+                    self._waiting -= 1
+                    waiting = False
+                    self._probes += 1
+                    self._in_flight += 1
+                    try:
+                        yield
+                    finally:
+                        self._in_flight -= 1
+                        self._rests.begin(address)
+        finally:
+            if waiting:
+                self._waiting -= 1
+
+
+_K = TypeVar("_K", bound=Hashable)
+_Network = tuple[int, int]
+
+
+class _Gates(Generic[_K]):
+    """A limiter for each key, existing only while somebody uses it or waits for it."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._gates: dict[_K, tuple[trio.CapacityLimiter, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._gates)
+
+    @asynccontextmanager
+    async def hold(self, key: _K) -> AsyncIterator[None]:
+        """Wait for a place at ``key``, first come first served, and keep it for the block."""
+        limiter, users = self._gates.get(key) or (trio.CapacityLimiter(self._capacity), 0)
+        self._gates[key] = (limiter, users + 1)
+        try:
+            async with limiter:
+                yield
+        finally:
+            users = self._gates[key][1] - 1
+            if users:
+                self._gates[key] = (limiter, users)
+            else:
+                del self._gates[key]
+
+
+class _Rests:
+    """When each address may be contacted again; past rests are dropped, oldest first."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    async def wait(self, address: str) -> None:
+        """Wait until ``address`` has rested."""
+        await trio.sleep_until(max(self._until.get(address, -math.inf), trio.current_time()))
+
+    def begin(self, address: str) -> None:
+        """Let ``address`` rest from now on."""
+        now = trio.current_time()
+        if self._seconds > 0:
+            self._until.pop(address, None)
+            self._until[address] = now + self._seconds
+        while self._until and next(iter(self._until.values())) <= now:
+            self._until.popitem(last=False)
+
+
+class _Kept:
+    """Results, least recently used first, bounded in number and octets."""
+
+    def __init__(self, max_results: int, max_octets: int) -> None:
+        self._max_results = max_results
+        self._max_octets = max_octets
+        self._octets = 0
+        self._results: OrderedDict[_Key, AddressObservation] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def get(self, key: _Key) -> AddressObservation | None:
+        result = self._results.get(key)
+        if result is not None:
+            self._results.move_to_end(key)
+        return result
+
+    def add(self, key: _Key, result: AddressObservation) -> None:
+        self._results[key] = result
+        self._octets += _octets_of(result)
+        while len(self._results) > self._max_results or self._octets > self._max_octets:
+            _, dropped = self._results.popitem(last=False)
+            self._octets -= _octets_of(dropped)
+
+    def clear(self) -> None:
+        self._results.clear()
+        self._octets = 0
+
+
+def _octets_of(result: AddressObservation) -> int:
+    """Return about how much memory the variable part of ``result`` takes."""
+    texts = (*result.transcript, result.detail or "", result.reply_text or "")
+    return 500 + sum(map(len, result.chain)) + sum(map(len, texts))
+
+
+def _network_of(address: str, limits: SharingLimits) -> _Network:
+    """Return the network ``address`` counts towards: IP version and leading bits."""
+    parsed = ipaddress.ip_address(address)
+    bits = limits.ipv4_network_bits if parsed.version == 4 else limits.ipv6_network_bits
+    return parsed.version, int(parsed) >> (parsed.max_prefixlen - bits)

@@ -1,7 +1,7 @@
 """One pass over many domains: bounded, interruptible, and stopped when we cannot see.
 
 Targets are taken from the front by a fixed number of workers, so memory does not depend on the
-length of the list. Three things never reach a sink as somebody else's failure:
+length of the list. Four things never reach a sink as somebody else's failure:
 
 - A domain observed while our resolver was down or not validating is observed again once control
   questions succeed; if they do not for ``blind_patience_seconds`` the pass ends as blind, with
@@ -9,6 +9,9 @@ length of the list. Three things never reach a sink as somebody else's failure:
 - A domain all of whose doubt is "no SMTP connection in this address family was ever answered" is
   held back (evidence only, bounded) and judged at the end, when the pass knows whether our port 25
   works at all.
+- A failure of the transient class (a lookup that failed, a connection that was not answered) is
+  looked at once more after the rest of the pass, with a fresh lookup and a fresh connection, and
+  only the second look is reported.
 - A bug in one check becomes an inconclusive check with a reason of its own; the pass goes on.
 """
 
@@ -48,6 +51,10 @@ class EngineLimits:
     blind_retry_seconds: float = 5.0
     held_back: int = 5_000
     """Domains whose verdict waits for proof that our port 25 works; more are reported at once."""
+    second_looks: int = 10_000
+    """Doubtful domains that are observed again at the end; more are reported on the first look."""
+    second_look_after_seconds: float = 10.0
+    """From the end of the first looks to the second ones: longer than failed lookups are kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +63,7 @@ class PassSummary:
 
     checked: int
     blind: str | None = None
+    second_looks: int = 0
 
 
 @dataclass
@@ -64,6 +72,8 @@ class _Pass:
 
     waiting: Iterator[Target]
     held: list[tuple[Target, DomainObservation]] = field(default_factory=list)
+    doubtful: list[Target] = field(default_factory=list)
+    first_look: bool = True
     checked: int = 0
     blind: str | None = None
 
@@ -78,12 +88,18 @@ class Engine:
         judge: Judge,
         confirm_vantage: Callable[[], Awaitable[Vantage]],
         clock: Clock,
+        is_doubtful: Callable[[Check], bool] = lambda _: False,
+        forget_failures: Callable[[], None] = lambda: None,
         limits: EngineLimits | None = None,
     ) -> None:
+        """``is_doubtful`` picks the checks that get a second look; ``forget_failures`` makes sure
+        that the second look is answered by nothing remembered from the first."""
         self._observe = observe
         self._judge = judge
         self._confirm_vantage = confirm_vantage
         self._clock = clock
+        self._is_doubtful = is_doubtful
+        self._forget_failures = forget_failures
         self._limits = limits or EngineLimits()
         self._gate = trio.Lock()
 
@@ -99,12 +115,25 @@ class Engine:
         pressure of a slow sink. An exception from it ends the pass.
         """
         state = _Pass(waiting=iter(targets))
+        await self._run_workers(state, on_check)
+        second_looks = len(state.doubtful)
+        if state.doubtful and state.blind is None:
+            await self._look_again(state, on_check)
+        if state.held and state.blind is None:
+            await self._settle_held(state, on_check)
+        return PassSummary(checked=state.checked, blind=state.blind, second_looks=second_looks)
+
+    async def _run_workers(self, state: _Pass, on_check: OnCheck) -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(self._limits.domains_in_flight):
                 nursery.start_soon(self._work, state, on_check, nursery.cancel_scope)
-        if state.blind is None:
-            await self._settle_held(state, on_check)
-        return PassSummary(checked=state.checked, blind=state.blind)
+
+    async def _look_again(self, state: _Pass, on_check: OnCheck) -> None:
+        await trio.sleep(self._limits.second_look_after_seconds)
+        self._forget_failures()
+        state.first_look = False
+        state.waiting = iter(state.doubtful)
+        await self._run_workers(state, on_check)
 
     async def _work(self, state: _Pass, on_check: OnCheck, scope: trio.CancelScope) -> None:
         for target in state.waiting:
@@ -115,8 +144,14 @@ class Engine:
             if _waits_for_egress(check) and len(state.held) < self._limits.held_back:
                 state.held.append((target, check.observation))
                 continue
+            if state.first_look and self._deserves_second_look(check, state):
+                state.doubtful.append(target)
+                continue
             await on_check(target, check)
             state.checked += 1
+
+    def _deserves_second_look(self, check: Check, state: _Pass) -> bool:
+        return self._is_doubtful(check) and len(state.doubtful) < self._limits.second_looks
 
     async def _check_while_seeing(self, target: Target, state: _Pass) -> Check | None:
         """Return a check made while control questions worked, or None when we are blind."""
@@ -145,8 +180,6 @@ class Engine:
 
     async def _settle_held(self, state: _Pass, on_check: OnCheck) -> None:
         """Judge what was held back, now that the pass knows whether port 25 works."""
-        if not state.held:
-            return
         now_known = await self._confirm_vantage()
         for target, observation in state.held:
             vantage = replace(

@@ -243,6 +243,74 @@ async def test_held_back_evidence_is_bounded(autojump_clock: trio.testing.MockCl
     assert summary.checked == 30
 
 
+class Flaky(World):
+    """``d1.test`` is unreachable the first time and fine the second."""
+
+    async def observe(self, target: Target) -> DomainObservation:
+        await super().observe(target)
+        first = self.observed.count(target.domain) == 1
+        works = not (target.domain == "d1.test" and first)
+        return observation(target.domain, proven(SEEING, works=works))
+
+
+def transient(check: Check) -> bool:
+    return check.observation.vantage.egress_ipv4 is False
+
+
+async def test_a_doubtful_check_is_reported_only_after_a_second_look(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """One lost packet is no incident: the second look decides, and nothing is reported twice."""
+    world, kept, forgotten = Flaky(), Kept(), []
+    careful = Engine(
+        observe=world.observe,
+        judge=judged,
+        confirm_vantage=world.confirm,
+        clock=FixedClock(),
+        is_doubtful=transient,
+        forget_failures=lambda: forgotten.append(trio.current_time()),
+    )
+    started = trio.current_time()
+    summary = await careful.run_pass(targets(3), kept)
+    assert summary.second_looks == 1
+    assert sorted(c.domain for c in kept.checks) == ["d0.test", "d1.test", "d2.test"]
+    assert [c.observation.vantage.egress_ipv4 for c in kept.checks] == [True, True, True]
+    assert len(forgotten) == 1
+    assert forgotten[0] - started >= EngineLimits().second_look_after_seconds
+
+
+async def test_a_check_still_doubtful_on_the_second_look_is_reported(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The second look is the last one."""
+    world, kept = World([proven(SEEING, works=False)]), Kept()
+    careful = Engine(
+        observe=world.observe,
+        judge=judged,
+        confirm_vantage=world.confirm,
+        clock=FixedClock(),
+        is_doubtful=transient,
+    )
+    summary = await careful.run_pass(targets(2), kept)
+    assert summary.checked == 2
+    assert world.observed.count("d0.test") == 2
+
+
+async def test_second_looks_are_bounded(autojump_clock: trio.testing.MockClock) -> None:
+    """A pass in which everything is doubtful keeps a bounded list and reports the rest at once."""
+    world, kept = World([proven(SEEING, works=False)]), Kept()
+    careful = Engine(
+        observe=world.observe,
+        judge=judged,
+        confirm_vantage=world.confirm,
+        clock=FixedClock(),
+        is_doubtful=transient,
+        limits=EngineLimits(second_looks=4),
+    )
+    summary = await careful.run_pass(targets(20), kept)
+    assert (summary.checked, summary.second_looks, len(world.observed)) == (20, 4, 24)
+
+
 async def test_a_failing_sink_ends_the_pass_with_its_own_error(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

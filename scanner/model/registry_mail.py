@@ -258,6 +258,15 @@ _MATCHING = Section(
                 references=("RFC 7672 §3.1.2", "RFC 7671 §5.2.1"),
             ),
             _certificate(
+                Reason.TRUST_ANCHOR_NOT_IN_PATH,
+                "The host sends the certificate that its usage 2 TLSA record names, but the"
+                " server certificate does not lead to it.",
+                result_type=ResultType.CERTIFICATE_NOT_TRUSTED,
+                receiver="Send the intermediates between the server certificate and that issuer;"
+                " or name the CA that really issued it, or publish a record 3 1 1.",
+                references=("RFC 7671 §5.2.2", "RFC 5280 §6.1"),
+            ),
+            _certificate(
                 Reason.CHAIN_SIGNATURE_INVALID,
                 "A certificate of the chain is not signed by its issuer.",
                 result_type=ResultType.CERTIFICATE_NOT_TRUSTED,
@@ -292,6 +301,14 @@ _MATCHING = Section(
                 receiver="Have the certificate issued again with fitting key usages, or use a"
                 " record 3 1 1.",
                 references=("RFC 5280 §4.2.1.3", "RFC 5280 §4.2.1.12"),
+            ),
+            _certificate(
+                Reason.CHAIN_CRITICAL_EXTENSION,
+                "A certificate of the chain has a critical extension that mail senders do not"
+                " understand.",
+                result_type=ResultType.CERTIFICATE_NOT_TRUSTED,
+                receiver="Have the certificate issued again without it, or use a record 3 1 1.",
+                references=("RFC 5280 §4.2", "RFC 5280 §6.1.4"),
             ),
             _certificate(
                 Reason.CERTIFICATE_NAME_MISMATCH,

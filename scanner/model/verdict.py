@@ -30,7 +30,9 @@ class CertificateFacts:
     """What one certificate says, and its hashes in lower-case hex.
 
     ``problem`` is a sentence when the DER could not be read; the other facts are then absent
-    except for ``sha256``.
+    except for ``sha256``. A single fact is absent too where only that one could not be read.
+    ``serial`` is in hexadecimal. ``names`` are what senders compare: the dNSName entries, or the
+    common names where there are none.
     """
 
     sha256: str

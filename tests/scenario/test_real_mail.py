@@ -1,0 +1,527 @@
+"""danewatch beside posttls-finger, over the same Postfix, NSD and unbound.
+
+Every case is a domain of its own with one thing set up in one way. Postfix' prober and danewatch
+look at it over the same resolver, from inside one private network with real ports 25 and 53. What
+posttls-finger says is asserted literally, so that the table shows the peer's behaviour too; where
+danewatch must differ, the case says why, and ``docs/peers.md`` tells the reader.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_certificates import DAY, Credential, authority, issued, self_signed
+from real_mail import Finger, MailHost, posttls_finger, start_postfix
+from real_processes import Namespace
+from real_zones import Zone, sign_tree, start_nsd, start_unbound
+
+pytestmark = [pytest.mark.scenario, pytest.mark.real_servers]
+
+VERIFIED = "verified"
+"""TLS came up and the certificate matched a TLSA record."""
+REJECTED = "rejected"
+"""TLS came up, the certificate had to match and did not."""
+UNAUTHENTICATED = "unauthenticated"
+"""TLS came up and the certificate did not have to match."""
+NO_TLS = "no-tls"
+"""An SMTP session without TLS: posttls-finger does not say whether mail would have been sent."""
+LOOKUP_ERROR = "lookup-error"
+"""No connection, because a DNS lookup failed."""
+NO_HOST = "no-host"
+"""No connection, because there is no mail host."""
+
+AGREEING: dict[str, set[str]] = {
+    VERIFIED: {"authenticated"},
+    REJECTED: {"failed"},
+    UNAUTHENTICATED: {"encrypted", "opportunistic-tls"},
+    NO_TLS: {"failed", "opportunistic-clear"},
+    LOOKUP_ERROR: {"lookup-failed"},
+    NO_HOST: set(),
+}
+"""Which outcomes of a host (profile ``rfc7672``) say the same as posttls-finger does."""
+
+ONE_HOST = "@ MX 10 mx\nmx A {address}\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One domain, ``<name>.test``, and what is expected of both programs.
+
+    ``tlsa`` entries are "usage selector type whose"; ``chain`` names the credential presented.
+    ``records`` may use ``{address}``, the case's own listener. ``rfc`` and ``exo`` are
+    (verdict, reason, code). ``differs`` says why danewatch and posttls-finger do not agree.
+    """
+
+    name: str
+    finger: str
+    rfc: tuple[str, str | None, str | None]
+    exo: tuple[str, str | None, str | None]
+    chain: str | None = "leaf"
+    tlsa: tuple[str, ...] = ()
+    records: str = ONE_HOST
+    owner: str = "_25._tcp.mx"
+    zone: dict[str, Any] = field(default_factory=dict)
+    differs: str | None = None
+
+
+PROTECTED = ("protected", None, None)
+OPPORTUNISTIC = ("opportunistic", None, None)
+
+
+def blocked(reason: str, code: str) -> dict[str, tuple[str, str, str]]:
+    """Return the expectation of a failure that both profiles see alike."""
+    return {"rfc": ("blocked", reason, code), "exo": ("blocked", reason, code)}
+
+
+CASES = [
+    # Certificates against records.
+    Case(name="match", tlsa=("3 1 1 leaf",), finger=VERIFIED, rfc=PROTECTED, exo=PROTECTED),
+    Case(name="match-cert", tlsa=("3 0 1 leaf",), finger=VERIFIED, rfc=PROTECTED, exo=PROTECTED),
+    Case(name="match-sha512", tlsa=("3 1 2 leaf",), finger=VERIFIED, rfc=PROTECTED, exo=PROTECTED),
+    Case(
+        name="match-full",
+        tlsa=("3 1 0 leaf", "3 0 0 leaf"),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="rollover",
+        tlsa=("3 1 1 other", "3 1 1 leaf"),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="mismatch",
+        tlsa=("3 1 1 other",),
+        finger=REJECTED,
+        **blocked("tlsa-mismatch", "4.7.323"),
+    ),
+    Case(
+        name="wrong-name",
+        chain="issued-for-another",
+        tlsa=("3 1 1 issued-for-another",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="expired",
+        chain="expired",
+        tlsa=("3 1 1 expired",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=("blocked", "certificate-expired", "4.7.322"),
+    ),
+    Case(
+        name="not-yet",
+        chain="not-yet",
+        tlsa=("3 1 1 not-yet",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=("blocked", "certificate-not-yet-valid", "4.7.323"),
+    ),
+    Case(
+        name="agility",
+        tlsa=("3 1 1 leaf", "3 1 2 other"),
+        finger=REJECTED,
+        rfc=("blocked", "tlsa-mismatch", "4.7.323"),
+        exo=PROTECTED,
+    ),
+    # Trust anchors.
+    Case(
+        name="ta",
+        chain="issued",
+        tlsa=("2 0 1 ca",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="ta-key",
+        chain="issued",
+        tlsa=("2 1 1 ca",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="ta-name",
+        chain="issued-for-another",
+        tlsa=("2 0 1 ca",),
+        finger=REJECTED,
+        **blocked("certificate-name-mismatch", "4.7.325"),
+    ),
+    Case(
+        name="ta-expired",
+        chain="issued-expired",
+        tlsa=("2 0 1 ca",),
+        finger=REJECTED,
+        **blocked("certificate-expired", "4.7.322"),
+    ),
+    Case(
+        name="ta-unsent",
+        chain="issued-alone",
+        tlsa=("2 0 1 ca",),
+        finger=REJECTED,
+        **blocked("trust-anchor-missing", "4.7.323"),
+    ),
+    Case(
+        name="ta-in-dns",
+        chain="issued-alone",
+        tlsa=("2 0 0 ca",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="ta-is-leaf",
+        tlsa=("2 0 1 leaf",),
+        finger=REJECTED,
+        **blocked("trust-anchor-is-leaf", "4.7.323"),
+    ),
+    Case(
+        name="ta-other",
+        chain="issued",
+        tlsa=("2 0 1 other",),
+        finger=REJECTED,
+        **blocked("trust-anchor-missing", "4.7.323"),
+    ),
+    # Records that cannot be used.
+    Case(
+        name="pkix",
+        tlsa=("1 1 1 leaf",),
+        finger=UNAUTHENTICATED,
+        rfc=("encrypted", "tlsa-all-unusable", None),
+        exo=("encrypted", "tlsa-all-unusable", None),
+    ),
+    Case(
+        name="short",
+        tlsa=("3 1 1 truncated",),
+        finger=UNAUTHENTICATED,
+        rfc=("encrypted", "tlsa-all-unusable", None),
+        exo=("encrypted", "tlsa-all-unusable", None),
+    ),
+    Case(
+        name="pkix-right-ee-wrong",
+        tlsa=("1 1 1 leaf", "3 1 1 other"),
+        finger=REJECTED,
+        **blocked("tlsa-mismatch", "4.7.323"),
+    ),
+    Case(
+        name="pkix-wrong-ee-right",
+        tlsa=("1 1 1 other", "3 1 1 leaf"),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="pkix-no-tls",
+        chain=None,
+        tlsa=("0 0 1 ca",),
+        finger=NO_TLS,
+        **blocked("starttls-not-offered", "4.7.321"),
+    ),
+    # No TLS, no records.
+    Case(
+        name="no-tls",
+        chain=None,
+        tlsa=("3 1 1 leaf",),
+        finger=NO_TLS,
+        **blocked("starttls-not-offered", "4.7.321"),
+    ),
+    Case(name="no-tlsa", finger=UNAUTHENTICATED, rfc=OPPORTUNISTIC, exo=OPPORTUNISTIC),
+    Case(
+        name="no-tlsa-no-tls",
+        chain=None,
+        finger=NO_TLS,
+        rfc=OPPORTUNISTIC,
+        exo=OPPORTUNISTIC,
+    ),
+    # Security of the names.
+    Case(
+        name="unsigned",
+        tlsa=("3 1 1 other",),
+        zone={"signer": "none"},
+        finger=UNAUTHENTICATED,
+        rfc=OPPORTUNISTIC,
+        exo=OPPORTUNISTIC,
+    ),
+    Case(
+        name="ldns-nsec3",
+        tlsa=("3 1 1 leaf",),
+        zone={"signer": "ldns", "nsec3": True},
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="opt-out-no-tlsa",
+        zone={"nsec3": True, "opt_out": True},
+        finger=UNAUTHENTICATED,
+        rfc=OPPORTUNISTIC,
+        exo=OPPORTUNISTIC,
+    ),
+    Case(
+        name="tlsa-bogus",
+        tlsa=("3 1 1 leaf",),
+        zone={"spoil": ("_25._tcp.mx.tlsa-bogus.test. TLSA",)},
+        finger=LOOKUP_ERROR,
+        **blocked("tlsa-dnssec-bogus", "4.7.324"),
+    ),
+    Case(
+        name="address-bogus",
+        tlsa=("3 1 1 leaf",),
+        zone={"drop": ("mx.address-bogus.test. A",)},
+        finger=LOOKUP_ERROR,
+        **blocked("address-dnssec-bogus", "4.4.312"),
+    ),
+    Case(
+        name="mx-bogus",
+        tlsa=("3 1 1 leaf",),
+        zone={"spoil": ("mx-bogus.test. MX",)},
+        finger=LOOKUP_ERROR,
+        **blocked("mx-dnssec-bogus", "4.4.312"),
+    ),
+    Case(
+        name="zone-expired",
+        tlsa=("3 1 1 leaf",),
+        zone={"days": -3},
+        finger=LOOKUP_ERROR,
+        **blocked("mx-dnssec-bogus", "4.4.312"),
+    ),
+    Case(
+        name="ds-wrong",
+        tlsa=("3 1 1 leaf",),
+        zone={"ds": "wrong"},
+        finger=LOOKUP_ERROR,
+        **blocked("mx-dnssec-bogus", "4.4.312"),
+    ),
+    Case(
+        name="host-unsigned",
+        records="@ MX 10 host-unsigned.plain.test.\n",
+        finger=UNAUTHENTICATED,
+        rfc=OPPORTUNISTIC,
+        exo=OPPORTUNISTIC,
+    ),
+    # Aliases.
+    Case(
+        name="alias",
+        records="@ MX 10 mx\nmx CNAME real\nreal A {address}\n",
+        owner="_25._tcp.real",
+        tlsa=("3 1 1 leaf",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="alias-original",
+        records="@ MX 10 mx\nmx CNAME real\nreal A {address}\n",
+        tlsa=("3 1 1 leaf",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="alias-unsigned",
+        records="@ MX 10 mx\nmx CNAME alias-unsigned.plain.test.\n",
+        tlsa=("3 1 1 leaf",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="tlsa-alias",
+        owner="_tlsa",
+        records=ONE_HOST + "_25._tcp.mx CNAME _tlsa\n",
+        tlsa=("3 1 1 leaf",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="tlsa-alias-unsigned",
+        records=ONE_HOST + "_25._tcp.mx CNAME _tlsa.plain.test.\n",
+        finger=UNAUTHENTICATED,
+        rfc=OPPORTUNISTIC,
+        exo=OPPORTUNISTIC,
+    ),
+    # No mail host, or no MX record.
+    Case(
+        name="implicit",
+        records="@ A {address}\n",
+        owner="_25._tcp",
+        tlsa=("3 1 1 leaf",),
+        finger=VERIFIED,
+        rfc=PROTECTED,
+        exo=PROTECTED,
+    ),
+    Case(
+        name="null-mx",
+        records="@ MX 0 .\n@ A {address}\n",
+        finger=NO_HOST,
+        rfc=("no-mail", "null-mx", "5.1.10"),
+        exo=("no-mail", "null-mx", "5.1.10"),
+    ),
+    Case(
+        name="host-missing",
+        records="@ MX 10 gone\n@ A {address}\n",
+        finger=NO_HOST,
+        rfc=("no-mail", "no-mail-host", None),
+        exo=("no-mail", "no-mail-host", None),
+    ),
+]
+BY_NAME = {case.name: case for case in CASES}
+
+
+@dataclass(frozen=True, slots=True)
+class MailWorld:
+    """Everything running, and both programs to ask about it."""
+
+    directory: Path
+    namespace: Namespace
+    anchor: Path
+    command: str
+
+    def finger(self, name: str) -> Finger:
+        """Ask posttls-finger about ``<name>.test``."""
+        return posttls_finger(self.namespace, f"{name}.test")
+
+    def check(self, *domains: str) -> tuple[int, list[dict[str, Any]]]:
+        """Ask danewatch; return its exit code and its documents."""
+        result = self.namespace.run(
+            *(self.command, "check", "--json", "--resolver", "127.0.0.1"),
+            *("--trust-anchor", str(self.anchor), "--allow-private-addresses", *domains),
+        )
+        assert result.stdout, result.stderr
+        return result.returncode, [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def credentials() -> dict[str, Callable[[str], Credential]]:
+    """Return, for each name a case may use, how to make that credential for a host."""
+    ca = authority("Private CA")
+    long_ago, later = datetime.now(UTC) - 30 * DAY, datetime.now(UTC) + 3 * DAY
+    leaf, other = self_signed("mail.invalid"), self_signed("other.invalid")
+    expired = self_signed("mail.invalid", not_before=long_ago, days=10)
+    not_yet = self_signed("mail.invalid", not_before=later)
+    for_another = issued("mx.another.test", ca)
+    return {
+        "leaf": lambda _host: leaf,
+        "other": lambda _host: other,
+        "expired": lambda _host: expired,
+        "not-yet": lambda _host: not_yet,
+        "ca": lambda _host: ca,
+        "issued": lambda host: issued(host, ca),
+        "issued-alone": lambda host: issued(host, ca, send_issuer=False),
+        "issued-expired": lambda host: issued(host, ca, not_before=long_ago, days=10),
+        "issued-for-another": lambda _host: for_another,
+    }
+
+
+@pytest.fixture(scope="module")
+def world(server_directory: Path, danewatch_command: str) -> Iterator[MailWorld]:
+    """All cases up and running in one private network."""
+    make = credentials()
+    zones, hosts = [Zone(apex="test.")], []
+    plain = "_tlsa TLSA " + make["other"]("").tlsa(3, 1, 1) + "\n"
+    for number, case in enumerate(CASES, start=1):
+        address = f"127.0.1.{number}"
+        records = case.records.format(address=address) + "".join(
+            f"{case.owner} TLSA {_rdata(entry, make)}\n" for entry in case.tlsa
+        )
+        if f"{case.name}.plain.test" in case.records:
+            plain += f"{case.name} A {address}\n"
+        zones.append(Zone(apex=f"{case.name}.test.", records=records, **case.zone))
+        chain = make[case.chain](f"mx.{case.name}.test") if case.chain else None
+        path = server_directory / f"{case.name}.pem"
+        hosts.append(MailHost(address=address, chain=chain.write(path) if chain else None))
+    zones.append(Zone(apex="plain.test.", signer="none", records=plain))
+    tree = sign_tree(server_directory, zones)
+    namespace = Namespace(server_directory)
+    started = []
+    try:
+        files = {apex: tree.file(apex) for apex in tree.zones}
+        started.append(start_nsd(server_directory, files, port=53, inside=namespace))
+        started.append(start_unbound(server_directory, tree.anchor, port=53, inside=namespace))
+        started.append(start_postfix(server_directory, hosts, inside=namespace))
+        yield MailWorld(server_directory, namespace, tree.anchor, danewatch_command)
+    finally:
+        namespace.stop()
+        for server in started:
+            server.stop()
+
+
+def _rdata(entry: str, make: dict[str, Callable[[str], Credential]]) -> str:
+    *numbers, whose = entry.split()
+    if whose == "truncated":
+        return make["leaf"]("").tlsa(*map(int, numbers))[:-2]
+    return make[whose]("").tlsa(*map(int, numbers))
+
+
+def said(finger: Finger) -> str:
+    """Put what posttls-finger printed into one word."""
+    if finger.trust == "Verified":
+        return VERIFIED
+    if finger.trust is not None:
+        # The number of OpenSSL's error is printed only where the certificate had to match.
+        rejected = re.search(r"certificate verification failed for \S+ num=", finger.text)
+        return REJECTED if rejected else UNAUTHENTICATED
+    if "try again" in finger.text or "lookup error" in finger.text:
+        return LOOKUP_ERROR
+    return NO_HOST if "not found" in finger.text or "not accept mail" in finger.text else NO_TLS
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_posttls_finger_says_what_the_table_says(world: MailWorld, name: str) -> None:
+    """The set-up is what it claims to be, in the eyes of Postfix."""
+    finger = world.finger(name)
+    assert said(finger) == BY_NAME[name].finger, finger.text
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_danewatch_says_what_the_table_says(world: MailWorld, name: str) -> None:
+    """Verdict, reason and code under both profiles, over real servers."""
+    case = BY_NAME[name]
+    _code, [document] = world.check(f"{name}.test")
+    verdicts = {
+        profile: (verdict["verdict"], verdict["reason"], verdict["code"])
+        for profile, verdict in document["verdicts"].items()
+    }
+    assert verdicts == {"rfc7672": case.rfc, "exchange-online": case.exo}, document
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_danewatch_and_posttls_finger_agree(world: MailWorld, name: str) -> None:
+    """The host's outcome under RFC 7672 is what posttls-finger says, or the case tells why not."""
+    case = BY_NAME[name]
+    _code, [document] = world.check(f"{name}.test")
+    outcomes = {host["outcomes"]["rfc7672"]["outcome"] for host in document["hosts"]}
+    finger = said(world.finger(name))
+    if finger in (LOOKUP_ERROR, NO_HOST):
+        # A failed or missing MX leaves no host to have an outcome: the verdict tells.
+        outcomes -= {"lookup-failed", "no-address"}
+        assert outcomes == set()
+        expected = {LOOKUP_ERROR: {"blocked", "deferred"}, NO_HOST: {"no-mail"}}[finger]
+        assert document["verdicts"]["rfc7672"]["verdict"] in expected
+    else:
+        assert (outcomes <= AGREEING[finger]) is (case.differs is None), case.differs
+
+
+def test_one_run_checks_many_domains(world: MailWorld) -> None:
+    """One document a domain, and an exit code that says at least one is blocked."""
+    code, documents = world.check("match.test", "mismatch.test", "no-tlsa.test")
+    verdicts = {
+        item["domain"]: item["verdicts"]["exchange-online"]["verdict"] for item in documents
+    }
+    assert verdicts == {
+        "match.test": "protected",
+        "mismatch.test": "blocked",
+        "no-tlsa.test": "opportunistic",
+    }
+    assert code == 1

@@ -40,6 +40,11 @@ _OWN_SIDE = Section(
                 "Use a validating resolver on a trusted path, or local validation.",
             ),
             _own(
+                Reason.OWN_LOOKUP_FAILED,
+                "A DNS lookup failed on the scanner's own side; the detail says why.",
+                "Check the network and the limits of the machine that runs the scanner.",
+            ),
+            _own(
                 Reason.NO_ROUTE,
                 "The scanner has no route to this address family.",
                 "Give the scanner IPv4 and IPv6, or accept that hosts of one family stay"
@@ -174,6 +179,14 @@ _HOST_NOTES = (
         "The domain lists more MX hosts than are looked at.",
         sender="The verdict covers the hosts with the best preference only.",
         receiver="Publish fewer MX records; senders try a few at most.",
+        references=("RFC 5321 §5.1",),
+    ),
+    _note(
+        Reason.ADDRESSES_TOO_MANY,
+        "The MX host has more addresses than are looked at.",
+        sender="The result covers the addresses that were looked at; a host of which none of them"
+        " works stays undecided.",
+        receiver="Publish fewer addresses for one host; senders try a few at most.",
         references=("RFC 5321 §5.1",),
     ),
     _note(

@@ -28,8 +28,9 @@ Signer = Literal["bind", "ldns", "none"]
 class Zone:
     """One zone as it is to be signed and served.
 
-    ``records`` are in presentation form, relative to the apex. ``days`` is the validity of the
-    signatures from now; negative: they have expired. ``ds`` says what the parent publishes.
+    ``records`` are in presentation form, relative to the apex. ``days`` says when the signatures
+    end, counted from now; they began 30 days before that. So -3 means they have expired, 60 that
+    they are not yet valid. ``ds`` says what the parent publishes.
     ``spoil`` names RRsets (``owner type``) whose signatures are damaged after signing;
     ``drop`` names those whose signatures are taken out.
     """
@@ -40,7 +41,10 @@ class Zone:
     nsec3: bool = False
     opt_out: bool = False
     days: int = 20
-    ds: Literal["right", "wrong", "none"] = "right"
+    algorithm: str = "ECDSAP256SHA256"
+    ds: Literal["right", "wrong-tag", "wrong-digest", "unknown-algorithm", "unknown-digest"] = (
+        "right"
+    )
     spoil: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
 
@@ -117,21 +121,32 @@ def _sign(tree: SignedTree, zone: Zone, delegations: str) -> str:
         flags, protocol, algorithm, *base64 = fields[fields.index("DNSKEY") + 1 :]
         statement = f'. static-key {flags} {protocol} {algorithm} "{"".join(base64)}";'
         tree.delv_anchor.write_text(f"trust-anchors {{ {statement} }};\n")
-    if zone.ds == "none":
-        return ""
-    digest = " ".join(_run("dnssec-dsfromkey", "-2", str(key_file)).split())
-    if zone.ds == "wrong":  # the seed's cause A: a DS that points to nothing in the child
-        digest = re.sub(r"(DS) \d+ ", r"\1 1 ", digest)
-    return digest + "\n"
+    return _delegation_signer(zone, key_file)
+
+
+def _delegation_signer(zone: Zone, key_file: Path) -> str:
+    """Return the DS record the parent publishes, spoilt as the zone wants it."""
+    owner, _in, _ds, tag, algorithm, kind, digest = _run(
+        "dnssec-dsfromkey", "-2", str(key_file)
+    ).split()
+    if zone.ds == "wrong-tag":  # the seed's cause A: a DS that points to nothing in the child
+        tag = "1"
+    elif zone.ds == "wrong-digest":
+        digest = "00" + digest[2:] if digest[:2] != "00" else "11" + digest[2:]
+    elif zone.ds == "unknown-algorithm":
+        algorithm = "200"
+    elif zone.ds == "unknown-digest":
+        kind = "200"
+    return f"{owner} 300 IN DS {tag} {algorithm} {kind} {digest}\n"
 
 
 def _sign_with_bind(zone: Zone, plain: Path, output: Path) -> Path:
     keys = output.with_name(f"{output.name}.keys")
     keys.mkdir()
     name = _run(
-        "dnssec-keygen", "-q", "-a", "ECDSAP256SHA256", "-f", "KSK", "-K", str(keys), zone.apex
+        "dnssec-keygen", "-q", "-a", zone.algorithm, "-f", "KSK", "-K", str(keys), zone.apex
     ).strip()
-    _run("dnssec-keygen", "-q", "-a", "ECDSAP256SHA256", "-K", str(keys), zone.apex)
+    _run("dnssec-keygen", "-q", "-a", zone.algorithm, "-K", str(keys), zone.apex)
     start, end = _validity(zone)
     denial = ["-3", "-", *(["-A"] if zone.opt_out else [])] if zone.nsec3 else []
     _run(
@@ -145,7 +160,7 @@ def _sign_with_bind(zone: Zone, plain: Path, output: Path) -> Path:
 def _sign_with_ldns(zone: Zone, plain: Path, output: Path) -> Path:
     keys = output.with_name(f"{output.name}.keys")
     keys.mkdir()
-    name = _run("ldns-keygen", "-a", "ECDSAP256SHA256", "-k", zone.apex, cwd=keys).strip()
+    name = _run("ldns-keygen", "-a", zone.algorithm, "-k", zone.apex, cwd=keys).strip()
     start, end = _validity(zone)
     denial = ["-n", "-t", "0", *(["-p"] if zone.opt_out else [])] if zone.nsec3 else []
     _run(

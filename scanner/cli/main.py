@@ -3,10 +3,6 @@
 A sub-command's module is imported only when that sub-command runs or is asked for help, and the
 modules themselves import their heavy dependencies inside the functions that need them: ``--help``
 must answer at once.
-
-Exit codes are a contract (``docs/cli.md``). Python's own 1 for an uncaught exception would read as
-"mail is blocked", so a bug of ours ends with 70 (``EX_SOFTWARE`` of sysexits.h) and a broken pipe
-as the shell shows one, 141.
 """
 
 import contextlib
@@ -19,14 +15,14 @@ from typing import NoReturn
 import click
 
 from scanner import __version__
-
-EXIT_DELIVERED = 0
-EXIT_NOT_DELIVERED = 1
-EXIT_USAGE = 2
-EXIT_INCONCLUSIVE = 3
-EXIT_BUG = 70
-EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
+from scanner.cli.errors import (
+    EXIT_BROKEN_PIPE,
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    CommandError,
+)
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("scanner.cli.check", "Check domains now and explain what a sender would see."),
@@ -36,16 +32,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("scanner.cli.demo", "See the whole product work, without network or root."),
 }
 """Sub-commands: the module that has a ``command``, and one line for the list."""
-
-
-class CommandError(click.ClickException):
-    """Wrong usage or configuration, in words for an operator; exit code 2."""
-
-    exit_code = EXIT_USAGE
-
-    def show(self, file: object = None) -> None:
-        """Write the message to standard error."""
-        click.echo(f"danewatch: {self.format_message()}", err=True)
 
 
 class LazyGroup(click.Group):
@@ -107,7 +93,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the waist: a bug of ours must not exit with 1,
         # which means "mail is blocked"; it is named as a bug, with the traceback.
         return _report_bug(error)
-    return result if isinstance(result, int) else EXIT_DELIVERED
+    return result if isinstance(result, int) else EXIT_OK
 
 
 def _discard_output() -> None:

@@ -177,8 +177,8 @@ class SmtpSection(Section):
         at_least=1,
         at_most=65_535,
     )
-    ehlo_name: EhloName = setting(
-        "localhost",
+    ehlo_name: EhloName | None = setting(
+        None,
         "The name danewatch gives itself in EHLO; use one that resolves to this machine's address.",
         shown_default="this machine's host name",
         example='"scanner.example.com"',

@@ -1,0 +1,63 @@
+"""``danewatch config``: say what is wrong with a configuration file, or show a whole one."""
+
+import click
+
+from scanner.cli.errors import EXIT_OK, EXIT_USAGE
+
+
+@click.group("config", short_help="Look at configuration files.")
+def command() -> None:
+    """Look at configuration files."""
+
+
+@command.command("check")
+@click.argument("file", metavar="FILE")
+def check(file: str) -> int:
+    """Read a configuration file and name every mistake with file, line and remedy.
+
+    The target lists it names are read too.
+
+    \b
+    Example:
+      danewatch config check /etc/danewatch/danewatch.toml
+
+    \b
+    Exit code: 0 the file can be used, 2 it has mistakes.
+    """
+    from scanner.config import ConfigError, load_config
+
+    try:
+        config = load_config(file)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem))
+        count = len(error.problems)
+        click.echo(f"{count} mistake" if count == 1 else f"{count} mistakes")
+        return EXIT_USAGE
+    if config.targets.files:
+        from targets.load import load_targets
+
+        result = load_targets(config.targets.files)
+        for remark in result.problems:
+            click.echo(str(remark))
+        if result.problem_count or not result.targets:
+            click.echo(f"{result.problem_count} problems in the target lists")
+            return EXIT_USAGE
+        click.echo(f"{file}: no mistakes, {len(result.targets):,} targets")
+        return EXIT_OK
+    click.echo(f"{file}: no mistakes")
+    return EXIT_OK
+
+
+@command.command("example")
+def example() -> int:
+    """Print a configuration file with every setting and its meaning.
+
+    \b
+    Example:
+      danewatch config example > danewatch.toml
+    """
+    from scanner.config.reference import example as text
+
+    click.echo(text(), nl=False)
+    return EXIT_OK

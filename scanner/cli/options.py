@@ -1,0 +1,283 @@
+"""The options shared by the commands that look at the world, and the settings they add up to.
+
+An option on the command line wins over the configuration file, which wins over the defaults. This
+module is imported for ``--help``, so that everything heavy is imported where it is used.
+"""
+
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from scanner.cli.errors import CommandError
+from scanner.cli.logs import FORMATS, LEVELS
+from scanner.model.vocabulary import Profile, ValidationMode
+
+if TYPE_CHECKING:
+    from scanner.cli.wiring import Settings
+    from scanner.config import Config
+
+    _MomentType = click.ParamType[datetime]
+    _ServerType = click.ParamType[tuple[str, int]]
+else:
+    _MomentType = _ServerType = click.ParamType
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+NO_LOCAL_VALIDATION = (
+    "local validation is not in this release: the configured resolvers validate. "
+    "Leave out {option} and use a resolver you trust"
+)
+
+
+class Moment(_MomentType):
+    """RFC 3339, or seconds since 1970; the result is in UTC."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the moment; anything without a time zone is refused."""
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        try:
+            if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
+                return datetime.fromtimestamp(float(text), UTC)
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                self.fail(f"{text!r} has no time zone; end it with Z for UTC", param, ctx)
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError, OSError):
+            self.fail(
+                f"{text[:40]!r} is neither RFC 3339, as in 2026-11-24T12:00:00Z, nor seconds",
+                param,
+                ctx,
+            )
+
+
+class ServerAddress(_ServerType):
+    """ADDR or ADDR:PORT."""
+
+    name = "server"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Return (address, port)."""
+        from scanner.config.settings import parse_server
+
+        try:
+            return parse_server(str(value))
+        except ValueError as error:
+            self.fail(f"{str(value)[:60]!r} is {error}", param, ctx)
+
+
+_SCANNER_OPTIONS = (
+    click.option("--json", "as_json", is_flag=True, help="One JSON document a line, nothing else."),
+    click.option(
+        "--resolver",
+        "resolvers",
+        type=ServerAddress(),
+        multiple=True,
+        metavar="ADDR[:PORT]",
+        help="A validating resolver; may be repeated.  [default: those of /etc/resolv.conf]",
+    ),
+    click.option(
+        "--validation",
+        type=click.Choice([mode.value for mode in ValidationMode]),
+        help="Who validates DNSSEC.  [default: resolver]",
+    ),
+    click.option(
+        "--trust-anchor",
+        metavar="FILE",
+        help="DS or DNSKEY records, for local validation.",
+    ),
+    click.option(
+        "--profile",
+        type=click.Choice([profile.value for profile in Profile]),
+        help="Whose rules decide the exit code; both verdicts are shown."
+        "  [default: exchange-online]",
+    ),
+    click.option(
+        "--smtp-port",
+        type=click.IntRange(1, 65_535),
+        metavar="PORT",
+        help="Port to contact mail servers on.  [default: 25]",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(1, 3_600),
+        metavar="SECONDS",
+        help="Time for one whole domain.  [default: 120]",
+    ),
+    click.option(
+        "--allow-private-addresses",
+        is_flag=True,
+        default=None,
+        help="Contact MX addresses in special-purpose ranges too; for a laboratory.",
+    ),
+    click.option(
+        "--at",
+        type=Moment(),
+        metavar="TIME",
+        help="Judge certificates and signatures as of this time: RFC 3339, or seconds.",
+    ),
+    click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        help="Configuration file (TOML); options given here win over it.",
+    ),
+    click.option("--no-color", is_flag=True, help="No colour (so does NO_COLOR)."),
+    click.option(
+        "--log-level",
+        type=click.Choice(LEVELS),
+        default="warning",
+        show_default=True,
+        help="Least severe log records to show, on standard error.",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(FORMATS),
+        default="console",
+        show_default=True,
+        help="Form of log records.",
+    ),
+)
+
+
+def scanner_options(function: _Function) -> _Function:
+    """Add the common options to a command; ``Options.take`` collects their values."""
+    for option in reversed(_SCANNER_OPTIONS):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """The values of the common options; None where not given."""
+
+    as_json: bool
+    resolvers: tuple[tuple[str, int], ...]
+    validation: str | None
+    trust_anchor: str | None
+    profile: str | None
+    smtp_port: int | None
+    timeout: float | None
+    allow_private_addresses: bool | None
+    at: datetime | None
+    config_file: str | None
+    no_color: bool
+    log_level: str
+    log_format: str
+
+    @classmethod
+    def take(cls, values: dict[str, Any]) -> "Options":
+        """Return the common options, removing them from ``values``."""
+        return cls(**{name: values.pop(name) for name in cls.__dataclass_fields__})
+
+
+def read_config(options: Options) -> "Config":
+    """Return the configuration named by ``--config``, or the defaults.
+
+    Raises CommandError with every mistake in the file, each on a line.
+    """
+    from scanner.config import Config, ConfigError, load_config
+
+    if options.config_file is None:
+        return Config()
+    try:
+        return load_config(options.config_file)
+    except ConfigError as error:
+        raise CommandError("\n".join(["wrong configuration", str(error)])) from error
+
+
+def settings_from(options: Options, config: "Config") -> "Settings":
+    """Return what a scanner is built from.
+
+    Raises CommandError for local validation, and where no resolver is known.
+    """
+    _refuse_local_validation(options, config)
+    servers = _resolvers(options, config)
+    from scanner.cli.wiring import Settings
+    from scanner.observe.resolver import ServerAddress as Server
+    from scanner.run.engine import EngineLimits
+
+    return Settings(
+        resolvers=tuple(Server(address=address, port=port) for address, port in servers),
+        policy=policy_from(options, config),
+        smtp_port=options.smtp_port or config.smtp.port,
+        ehlo_name=config.smtp.ehlo_name or own_host_name(),
+        timeout_seconds=options.timeout or config.limits.domain_timeout_seconds,
+        allow_private_addresses=(
+            config.smtp.allow_private_addresses
+            if options.allow_private_addresses is None
+            else options.allow_private_addresses
+        ),
+        judge_at=options.at,
+        engine_limits=EngineLimits(domains_in_flight=config.limits.domains_in_flight),
+    )
+
+
+def policy_from(options: Options, config: "Config") -> Any:
+    """Return the Policy that the file and the command line choose."""
+    from datetime import timedelta
+
+    from scanner.model.policy import Policy
+
+    return Policy(
+        profile=Profile(options.profile) if options.profile else config.policy.profile,
+        scenario1_scope=config.policy.scenario1_scope,
+        code_set=config.policy.code_set,
+        mandatory=config.policy.mandatory,
+        dane_on_insecure_mx=config.policy.dane_on_insecure_mx,
+        digest_agility=config.policy.digest_agility,
+        expiry_warning=timedelta(days=config.policy.expiry_warning_days),
+    )
+
+
+def _refuse_local_validation(options: Options, config: "Config") -> None:
+    if options.validation == ValidationMode.LOCAL:
+        raise CommandError(NO_LOCAL_VALIDATION.format(option="--validation local"))
+    if options.trust_anchor is not None:
+        raise CommandError(NO_LOCAL_VALIDATION.format(option="--trust-anchor"))
+    if config.validation.mode is ValidationMode.LOCAL and options.validation is None:
+        raise CommandError(NO_LOCAL_VALIDATION.format(option='[validation] mode = "local"'))
+    if config.validation.trust_anchor is not None:
+        raise CommandError(NO_LOCAL_VALIDATION.format(option="[validation] trust_anchor"))
+
+
+def _resolvers(options: Options, config: "Config") -> tuple[tuple[str, int], ...]:
+    from scanner.cli.resolvconf import RESOLV_CONF, read_name_servers
+    from scanner.config.settings import parse_server
+
+    if options.resolvers:
+        return options.resolvers
+    if config.resolver.servers:
+        return tuple(parse_server(server) for server in config.resolver.servers)
+    found = tuple((address, 53) for address in read_name_servers())
+    if not found:
+        raise CommandError(
+            f"no resolver: {RESOLV_CONF} names none. Run a validating resolver such as unbound "
+            "on this machine, or name one with --resolver"
+        )
+    return found
+
+
+def own_host_name() -> str:
+    """Return this machine's host name where it is a full one, else ``localhost``.
+
+    The name is only what the machine calls itself; no lookup is made.
+    """
+    from scanner.model.names import InvalidNameError, parse_domain
+
+    try:
+        return parse_domain(socket.gethostname())
+    except InvalidNameError:
+        return "localhost"

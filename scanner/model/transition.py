@@ -29,7 +29,11 @@ class State:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
-    """One confirmed change, as the history keeps it. ``event_id`` is a UUIDv7 in text."""
+    """One confirmed change, as the history keeps it. ``event_id`` is a UUIDv7 in text.
+
+    ``since`` is when the old state began, ``failing_since`` when delivery began to fail (None
+    where the new state delivers), ``bounces_from`` when mail queued at that moment bounces.
+    """
 
     event_id: str
     observed_at: datetime
@@ -45,5 +49,6 @@ class Transition:
     code: str | None
     since: datetime | None
     bounces_from: datetime | None
+    failing_since: datetime | None = None
     evidence: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()

@@ -14,6 +14,7 @@ import scanner
 ROOT = Path(__file__).resolve().parents[2]
 MAX_MODULE_LINES = 600
 MAKE_COMMAND = re.compile(r"(?:^|[`\s])make ([a-z][a-z-]*)", re.MULTILINE)
+TREE_PATH = re.compile(r"`((?:scanner|exporters|targets|tests|docs|grafana|\.ci)/[\w./-]*\w)`")
 MARKDOWN_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -122,6 +123,16 @@ def test_every_page_of_the_documentation_is_in_its_index() -> None:
     linked = {(index.parent / link.split("#")[0]).resolve() for link in _relative_links(index)}
     pages = {path for path in PAGES if path.parent == index.parent and path != index}
     assert relative(sorted(pages - linked)) == []
+
+
+def test_files_the_pages_name_exist() -> None:
+    """A page that points into the tree points at something."""
+    named = {
+        (str(page.relative_to(ROOT)), path)
+        for page in PAGES
+        for path in TREE_PATH.findall(_code_of(page.read_text()))
+    }
+    assert {item for item in named if not (ROOT / item[1]).exists()} == set()
 
 
 def test_the_changelog_has_the_version_and_an_open_section() -> None:

@@ -10,7 +10,9 @@ from targets.results import TargetLimits
 
 RESERVED_LABELS = frozenset({"domain"})
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Controls, line separators, bidirectional overrides, and octets that are not UTF-8: nothing a
+# dashboard or a terminal should be asked to show.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def is_internal_label(name: str) -> bool:

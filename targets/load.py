@@ -218,7 +218,7 @@ def _load_file(path: Path, collector: _Collector, limits: TargetLimits) -> bool:
         collector.problem(file, None, "", _os_reason(error))
         return True
     if octets is None:
-        collector.problem(file, None, "", f"larger than {limit // (1024 * 1024)} MiB; not read")
+        collector.problem(file, None, "", f"larger than {_size(limit)}; not read")
         return True
     text = _decode(octets, file, collector, strict=suffix in _WHOLE_FILE)
     del octets
@@ -247,6 +247,11 @@ def _read_bounded(path: Path, limit: int) -> bytes | None:
             raise OSError(errno.EINVAL, "not a regular file")
         octets = stream.read(limit + 1)
     return octets if len(octets) <= limit else None
+
+
+def _size(octets: int) -> str:
+    mebibytes = octets / (1024 * 1024)
+    return f"{mebibytes:g} MiB" if mebibytes >= 1 else f"{octets:,} bytes"
 
 
 def _decode(octets: bytes, file: str, collector: _Collector, *, strict: bool) -> str | None:

@@ -94,7 +94,7 @@ class _Builder:
 
     def start(self, node: Items | Pairs) -> None:
         if len(self._open) >= self._max_depth:
-            raise StructureError(node.line, f"nested more than {self._max_depth} levels deep")
+            raise StructureError(node.line, _too_deep(self._max_depth))
         self._open.append(node)
 
     def end(self) -> Node:
@@ -109,6 +109,10 @@ class _Builder:
             self.root = node
 
 
+def _too_deep(levels: int) -> str:
+    return f"nested more than {levels} levels deep"
+
+
 def read_yaml(text: str, limits: TargetLimits) -> Node | None:
     """Return the tree of the first document in ``text``; None when it is empty.
 
@@ -119,7 +123,10 @@ def read_yaml(text: str, limits: TargetLimits) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
-        raise StructureError(line, f"not YAML: {error.problem or 'unreadable'}") from error
+        reason = f"not YAML: {error.problem or 'unreadable'}"
+        if "nesting depth" in reason:  # libyaml's own limit, met while it looks ahead
+            reason = _too_deep(limits.max_depth)
+        raise StructureError(line, reason) from error
     except yaml.YAMLError as error:
         # The reader's own error, for characters YAML forbids; it carries an offset and no line.
         position = getattr(error, "position", None)
@@ -147,7 +154,7 @@ def _build_yaml(text: str, limits: TargetLimits) -> Node | None:
         elif isinstance(event, yaml.CollectionEndEvent):
             _remember(anchors, open_anchors.pop(), builder.end())
         elif isinstance(event, yaml.ScalarEvent):
-            is_null = event.style is None and event.value in _YAML_NULLS
+            is_null = event.implicit[0] and event.value in _YAML_NULLS
             scalar = Scalar(line, event.value, ScalarKind.NULL if is_null else ScalarKind.TEXT)
             builder.add(scalar)
             _remember(anchors, event.anchor, scalar)
@@ -178,7 +185,7 @@ def read_json(text: str, limits: TargetLimits) -> Node | None:
     except json.JSONDecodeError as error:
         raise StructureError(error.lineno, f"not JSON: {error.msg}") from error
     except RecursionError as error:
-        raise StructureError(None, f"nested more than {limits.max_depth} levels deep") from error
+        raise StructureError(None, _too_deep(limits.max_depth)) from error
     builder = _Builder(limits.max_depth)
     line, counted = 1, 0
     for match in _TOKEN.finditer(text):

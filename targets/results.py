@@ -38,8 +38,6 @@ class TargetLimits:
     """Problems kept, and warnings kept; a last one says how many more there were."""
     max_depth: int = 16
     """Nesting of a YAML or JSON file; the format itself has four levels."""
-    max_nodes: int = 10_000_000
-    """Values of one YAML file, aliases expanded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

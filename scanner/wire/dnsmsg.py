@@ -1,8 +1,9 @@
 """What a DNS reply amounts to: one question, one reply, aliases followed.
 
 ``build_query`` (``scanner.wire.dnsquery``) makes what is sent; ``decode_response`` reads what came
-back and says what it amounts to (``ReplyKind``), for one question of class IN. Nothing here knows of servers, retries or
-security: a reply's AD bit is reported, and ``scanner.observe.resolver`` says what it means.
+back and says what it amounts to (``ReplyKind``), for one question of class IN. Nothing here knows
+of servers, retries or security: a reply's AD bit is reported, and ``scanner.observe.resolver``
+says what it means.
 
 Rules
 - Only ``MalformedResponseError`` leaves this module, whatever the octets are.
@@ -20,11 +21,7 @@ from enum import StrEnum
 
 import dns.rcode
 
-from scanner.model.names import (
-    ROOT,
-    Name,
-    labels_of,
-)
+from scanner.model.names import ROOT, Name, labels_of
 from scanner.model.observation import ExtendedError, Question, Record
 from scanner.model.policy import RoutingLimits
 from scanner.model.vocabulary import RRType

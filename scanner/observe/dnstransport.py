@@ -1,0 +1,65 @@
+"""Carries one question to one server and one reply back: the seam below the resolver."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import trio
+
+from scanner.model.observation import Question
+from scanner.observe.dnsserver import DnsLimits, ServerAddress
+from scanner.observe.dnsstatistics import Counters
+from scanner.observe.dnstcp import TcpChannel
+from scanner.observe.dnsudp import UdpPool
+from scanner.wire.dnsmsg import Reply
+
+
+class Transport(Protocol):
+    """How a question gets to a server."""
+
+    async def ask(
+        self,
+        server: ServerAddress,
+        question: Question,
+        *,
+        checking_disabled: bool,
+        stream: bool,
+    ) -> Reply:
+        """Return the reply of ``server``, over TCP if ``stream``.
+
+        Waits without end; the caller sets the deadline. Raises MalformedResponseError for a reply
+        that is none, OwnSideError when the server could not be reached.
+        """
+        ...
+
+
+class SocketTransport:
+    """Real sockets; their readers run in ``nursery``."""
+
+    def __init__(
+        self,
+        servers: Sequence[ServerAddress],
+        *,
+        limits: DnsLimits,
+        nursery: trio.Nursery,
+        counters: Counters,
+    ) -> None:
+        self._datagrams = {
+            server: UdpPool(server, limits=limits, nursery=nursery, counters=counters)
+            for server in servers
+        }
+        self._streams = {
+            server: TcpChannel(server, limits=limits, nursery=nursery, counters=counters)
+            for server in servers
+        }
+
+    async def ask(
+        self,
+        server: ServerAddress,
+        question: Question,
+        *,
+        checking_disabled: bool,
+        stream: bool,
+    ) -> Reply:
+        """See ``Transport.ask``."""
+        channel = self._streams[server] if stream else self._datagrams[server]
+        return await channel.ask(question, checking_disabled=checking_disabled)

@@ -1,0 +1,125 @@
+"""The self-test of one resolver: does it answer, validate, refuse what is bogus, speak TCP?"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from scanner.model.observation import Lookup, Question
+from scanner.model.ports import Resolver
+from scanner.model.vocabulary import DnssecStatus
+
+_REMEDY_UP = (
+    "Start a validating resolver there (unbound, for example), or name another one with "
+    "--resolver ADDR[:PORT]."
+)
+_REMEDY_CLOCK = (
+    "Its clock or its trust anchor for the root is wrong: set the clock, then renew the anchor "
+    "(unbound-anchor, or bind.keys for BIND)."
+)
+_REMEDY_VALIDATES = (
+    "Turn on DNSSEC validation in it (unbound: auto-trust-anchor-file; BIND: dnssec-validation "
+    "auto), or name another resolver. A forwarder in between must pass the AD bit on."
+)
+_REMEDY_BOGUS = "Remove negative trust anchors and permissive modes from its configuration."
+_REMEDY_TCP = (
+    "Allow TCP to the resolver's port: signed answers are often too large for UDP (RFC 7766 §5)."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelfTestCheck:
+    """One thing that was tested; ``remedy`` is None when it is well."""
+
+    name: str
+    ok: bool
+    sentence: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelfTest:
+    """All that was tested."""
+
+    tested_at: datetime
+    checks: tuple[SelfTestCheck, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is well."""
+        return all(check.ok for check in self.checks)
+
+
+async def examine_server(
+    name: str,
+    resolver: Resolver,
+    stream: Resolver | None,
+    *,
+    control: Question,
+    known_bogus: Question | None,
+) -> tuple[SelfTestCheck, ...]:
+    """Return the checks of the resolver called ``name``; ``stream`` is the same over TCP.
+
+    Of a resolver that does not answer nothing more is asked.
+    """
+    answer = await resolver.lookup(control)
+    checks = [_check_up(name, answer)]
+    if not answer.has_data:
+        return tuple(checks)
+    checks.append(_check_validates(name, answer))
+    if known_bogus is not None:
+        checks.append(_check_refuses(name, await resolver.lookup(known_bogus)))
+    if stream is not None:
+        checks.append(_check_tcp(name, await stream.lookup(control)))
+    return tuple(checks)
+
+
+def _check_up(name: str, answer: Lookup) -> SelfTestCheck:
+    if answer.has_data:
+        return SelfTestCheck(name="resolver-up", ok=True, sentence=f"The resolver {name} answers.")
+    bogus = answer.status is DnssecStatus.BOGUS
+    return SelfTestCheck(
+        name="resolver-up",
+        ok=False,
+        sentence=f"The resolver {name} does not answer {answer.question}: {_why(answer)}.",
+        remedy=_REMEDY_CLOCK if bogus else _REMEDY_UP,
+    )
+
+
+def _check_validates(name: str, answer: Lookup) -> SelfTestCheck:
+    ok = answer.is_secure_data
+    return SelfTestCheck(
+        name="resolver-validating",
+        ok=ok,
+        sentence=f"The resolver {name} validates DNSSEC."
+        if ok
+        else f"The resolver {name} does not validate DNSSEC: {answer.question}, which is always "
+        "signed, came back without the AD bit.",
+        remedy=None if ok else _REMEDY_VALIDATES,
+    )
+
+
+def _check_refuses(name: str, answer: Lookup) -> SelfTestCheck:
+    ok = answer.is_error
+    return SelfTestCheck(
+        name="resolver-refuses-bogus",
+        ok=ok,
+        sentence=f"The resolver {name} refuses {answer.question}, whose signatures are broken."
+        if ok
+        else f"The resolver {name} accepts {answer.question}, whose signatures are broken.",
+        remedy=None if ok else _REMEDY_BOGUS,
+    )
+
+
+def _check_tcp(name: str, answer: Lookup) -> SelfTestCheck:
+    ok = answer.has_data
+    return SelfTestCheck(
+        name="resolver-tcp",
+        ok=ok,
+        sentence=f"The resolver {name} answers over TCP."
+        if ok
+        else f"The resolver {name} does not answer over TCP: {_why(answer)}.",
+        remedy=None if ok else _REMEDY_TCP,
+    )
+
+
+def _why(answer: Lookup) -> str:
+    return answer.own_fault or answer.detail or str(answer.outcome)

@@ -1,0 +1,196 @@
+"""A resolver that remembers: TTL-bound, single flight, bounded.
+
+Theory. Hundreds of domains share an MX host, so the same questions come many times within a pass.
+An answer is kept for its TTL, as any resolver does; so a verdict never rests on data a sender
+could not still hold. An error is kept for seconds only: long enough that the domains of one pass
+do not all wait for the same dead server, short enough that a retry is a fresh look. What failed on
+our own side is not kept at all.
+
+Questions already in flight are joined, not asked again. The one who asks is cancelled like any
+task; then one of those who waited asks in its place.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import trio
+
+from scanner.model.observation import Lookup, OtherRecord, Question, TlsaRecord
+from scanner.model.ports import Clock, Resolver
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheLimits:
+    """Bounds of the cache."""
+
+    max_entries: int = 200_000
+    max_octets: int = 256 * 1024 * 1024
+    """Estimated size of all entries; a single host can publish a TLSA RRset of 64 KiB."""
+    max_ttl: timedelta = timedelta(hours=1)
+    """Longest time an answer is kept (design: caches, TTL ceiling)."""
+    error_ttl: timedelta = timedelta(seconds=5)
+    """Time an error is kept; RFC 9520 §3.2 asks for at least 1 s and at most 5 min."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheStatistics:
+    """Counts since the cache was made, and what it holds now.
+
+    A ``join`` is a question answered by one already in flight; it counts as a hit as well.
+    """
+
+    requests: int
+    hits: int
+    joins: int
+    evictions: int
+    entries: int
+    octets: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    lookup: Lookup
+    kept_from: datetime
+    kept_until: datetime
+    octets: int
+
+
+@dataclass(eq=False, slots=True)
+class _Flight:
+    """One question on its way; ``lookup`` is None when whoever asked it gave up."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    lookup: Lookup | None = None
+
+
+class CachingResolver:
+    """Remembers what another resolver said (implements ``scanner.model.ports.Resolver``).
+
+    ``on_request`` is called with whether a request was a hit.
+    """
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        *,
+        clock: Clock,
+        limits: CacheLimits | None = None,
+        on_request: Callable[[bool], None] | None = None,
+    ) -> None:
+        self._resolver = resolver
+        self._clock = clock
+        self._limits = limits or CacheLimits()
+        self._on_request = on_request
+        self._entries: OrderedDict[Question, _Entry] = OrderedDict()
+        self._flights: dict[Question, _Flight] = {}
+        self._octets = 0
+        self._requests = self._hits = self._joins = self._evictions = 0
+
+    async def lookup(self, question: Question) -> Lookup:
+        """Return what is remembered, or ask. See ``Resolver.lookup``."""
+        self._requests += 1
+        remembered = self._remembered(question)
+        if remembered is not None:
+            self._count_hit(True)
+            await trio.lowlevel.checkpoint()
+            return remembered
+        while (flight := self._flights.get(question)) is not None:
+            await flight.done.wait()
+            if flight.lookup is not None:
+                self._joins += 1
+                self._count_hit(True)
+                return flight.lookup
+        self._count_hit(False)
+        return await self._ask(question)
+
+    def forget_errors(self) -> None:
+        """Drop every remembered error, so that the next question about it is asked afresh."""
+        for question in [q for q, entry in self._entries.items() if entry.lookup.is_error]:
+            self._drop(question)
+
+    def statistics(self) -> CacheStatistics:
+        """Return the counts as they are now."""
+        return CacheStatistics(
+            requests=self._requests,
+            hits=self._hits,
+            joins=self._joins,
+            evictions=self._evictions,
+            entries=len(self._entries),
+            octets=self._octets,
+            in_flight=len(self._flights),
+        )
+
+    async def _ask(self, question: Question) -> Lookup:
+        flight = _Flight()
+        self._flights[question] = flight
+        try:
+            flight.lookup = await self._resolver.lookup(question)
+            self._remember(question, flight.lookup)
+            return flight.lookup
+        finally:
+            del self._flights[question]
+            flight.done.set()
+
+    def _remembered(self, question: Question) -> Lookup | None:
+        entry = self._entries.get(question)
+        if entry is None:
+            return None
+        # A clock set back must not lengthen a TTL, so before its beginning an entry is stale too.
+        if not entry.kept_from <= self._clock.now() < entry.kept_until:
+            self._drop(question)
+            return None
+        self._entries.move_to_end(question)
+        return entry.lookup
+
+    def _remember(self, question: Question, lookup: Lookup) -> None:
+        lifetime = self._lifetime(lookup)
+        octets = estimated_octets(lookup)
+        if lifetime <= timedelta(0) or octets > self._limits.max_octets:
+            return
+        now = self._clock.now()
+        self._drop(question)
+        self._entries[question] = _Entry(lookup, now, now + lifetime, octets)
+        self._octets += octets
+        while (
+            len(self._entries) > self._limits.max_entries or self._octets > self._limits.max_octets
+        ):
+            self._drop(next(iter(self._entries)))
+            self._evictions += 1
+
+    def _lifetime(self, lookup: Lookup) -> timedelta:
+        if lookup.own_fault is not None:
+            return timedelta(0)
+        if lookup.is_error:
+            return self._limits.error_ttl
+        # No TTL means that nothing allows to keep it (RFC 2308 §5: a denial without SOA).
+        return min(timedelta(seconds=lookup.ttl_seconds or 0), self._limits.max_ttl)
+
+    def _drop(self, question: Question) -> None:
+        entry = self._entries.pop(question, None)
+        if entry is not None:
+            self._octets -= entry.octets
+
+    def _count_hit(self, hit: bool) -> None:
+        self._hits += hit
+        if self._on_request is not None:
+            self._on_request(hit)
+
+
+_ENTRY_OCTETS = 1_000  # a Lookup with its Question and strings, measured on CPython 3.11
+_RECORD_OCTETS = 200
+
+
+def estimated_octets(lookup: Lookup) -> int:
+    """Return roughly the memory ``lookup`` takes; what partners choose the size of is counted."""
+    size = _ENTRY_OCTETS
+    for record in lookup.records:
+        size += _RECORD_OCTETS
+        if isinstance(record, TlsaRecord):
+            size += len(record.data)
+        elif isinstance(record, OtherRecord):
+            size += len(record.text)
+    size += _RECORD_OCTETS * len(lookup.aliases)
+    return size + sum(_RECORD_OCTETS + len(error.text) for error in lookup.extended_errors)

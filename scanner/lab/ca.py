@@ -118,6 +118,10 @@ class Foundry:
             self._keys[wanted] = _make_key(kind)
         return self._keys[wanted]
 
+    def adopt(self, kind: KeyKind, label: str, key: PrivateKey) -> None:
+        """Let ``label`` name a key that exists already."""
+        self._keys[kind, label] = key
+
     def issuer(self, spec: CaSpec, parent: Issuer | None = None) -> Issuer:
         """Return an issuing certificate signed by ``parent``, or by itself."""
         key = self.key(KeyKind.EC_P256, f"ca:{spec.name}")

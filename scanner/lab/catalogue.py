@@ -8,13 +8,21 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from scanner.lab.builder import Builder
+from scanner.lab.edge_cases_dns import DNS_EDGE_CASES
+from scanner.lab.edge_cases_tls import TLS_EDGE_CASES
 from scanner.lab.plan import LabPlan
 from scanner.lab.scenarios_dns import DNS_SCENARIOS
 from scanner.lab.scenarios_tls import TLS_SCENARIOS
+from scanner.lab.story import story
 
 Scenario = Callable[[Builder], None]
 
-ALL_SCENARIOS: tuple[Scenario, ...] = (*DNS_SCENARIOS, *TLS_SCENARIOS)
+ALL_SCENARIOS: tuple[Scenario, ...] = (
+    *DNS_SCENARIOS,
+    *TLS_SCENARIOS,
+    *DNS_EDGE_CASES,
+    *TLS_EDGE_CASES,
+)
 
 
 def scenario_plan(now: datetime, labels: Iterable[str] | None = None) -> LabPlan:
@@ -28,6 +36,13 @@ def scenario_plan(now: datetime, labels: Iterable[str] | None = None) -> LabPlan
     for label in wanted:
         builder.label = label
         by_label[label](builder)
+    return builder.plan()
+
+
+def demo_plan(now: datetime) -> LabPlan:
+    """Return the lab of the demo's partners."""
+    builder = Builder(now)
+    story(builder)
     return builder.plan()
 
 

@@ -64,7 +64,8 @@ class MailHosts:
         self._nursery = nursery
         self._contexts = TlsContexts()
         self._made: dict[str, SSL.Context] = {}
-        self._sockets: dict[str, list[socket.socket]] = {}
+        self._listeners: dict[str, trio.SocketListener] = {}
+        self._idle: dict[str, list[socket.socket]] = {}
         self.log = MailLog()
         self.port = 0
 
@@ -91,7 +92,7 @@ class MailHosts:
 
     def stop(self) -> None:
         """Stop listening; sessions in progress are left to the nursery."""
-        for address in list(self._sockets):
+        for address in list(self._plans):
             self._shut(address)
 
     def set_faults(self, faults: Iterable[Fault]) -> None:
@@ -116,20 +117,22 @@ class MailHosts:
             return
         black_hole = plan.behaviour is Behaviour.BLACK_HOLE
         server = _listen(address, self.port, 0 if black_hole else BACKLOG)
-        self._sockets[address] = [server]
-        if black_hole:
-            self._sockets[address].append(_fill_queue(address, self.port))
         if plan.behaviour in _NOT_ACCEPTING:
+            self._idle[address] = [server]
+            if black_hole:
+                self._idle[address].append(_fill_queue(address, self.port))
             return
-        self._nursery.start_soon(self._accept, address, server)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(server))
+        self._listeners[address] = listener
+        self._nursery.start_soon(self._accept, address, listener)
 
     def _shut(self, address: str) -> None:
-        for sock in self._sockets.pop(address, []):
-            trio.lowlevel.notify_closing(sock)  # ends the accepting task
+        if address in self._listeners:
+            self._listeners.pop(address).socket.close()  # ends the accepting task
+        for sock in self._idle.pop(address, []):
             sock.close()
 
-    async def _accept(self, address: str, server: socket.socket) -> None:
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(server))
+    async def _accept(self, address: str, listener: trio.SocketListener) -> None:
         while True:
             try:
                 stream = await listener.accept()

@@ -42,7 +42,9 @@ MAX_CHAIN_OCTETS = 262_144
 READ_OCTETS = 16_384
 """Octets asked of the socket at once: one full TLS record (RFC 8446 §5.1)."""
 
-_ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls) (?:alert )?(.+)")
+_ALERT = re.compile(r"\S+ alert (.+)|tlsv13? (.+)")
+"""How OpenSSL words an alert it received: "tls alert handshake failure" in version 4, other first
+words before, and no "alert" in those of RFC 6066 ("tlsv1 unrecognized name")."""
 _TOO_LARGE = frozenset({"excessive message size"})
 
 
@@ -246,7 +248,7 @@ def _translate(error: SSL.Error) -> PeerError:
     for reason in reasons:
         alert = _ALERT.fullmatch(reason)
         if alert is not None:
-            return PeerError(ProbeError.TLS_ALERT, f"alert {alert[1]}")
+            return PeerError(ProbeError.TLS_ALERT, f"alert {alert[1] or alert[2]}")
     detail = "; ".join(reasons[:3]) or "TLS failed without a reason"
     too_large = not _TOO_LARGE.isdisjoint(reasons)
     return PeerError(ProbeError.TOO_LARGE if too_large else ProbeError.TLS_PROTOCOL, detail)

@@ -93,6 +93,14 @@ Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """Opens a connection to an address and port; raises PeerError or one of OPEN_STREAM_ERRORS."""
 
 
+async def open_stream(connect: Connect, address: str, port: int) -> PeerStream:
+    """Return the stream that ``connect`` opens. Raises PeerError."""
+    try:
+        return PeerStream(await connect(address, port))
+    except OPEN_STREAM_ERRORS as error:
+        raise translate(error) from error
+
+
 async def connect_tcp(address: str, port: int) -> trio.abc.Stream:
     """Return a TCP connection to ``address``, an IPv4 or IPv6 address in text.
 

@@ -35,8 +35,7 @@ from scanner.model.observation import (
 )
 from scanner.model.ports import Clock
 from scanner.model.vocabulary import Family
-from scanner.observe.net import OPEN_STREAM_ERRORS, Connect, PeerError, PeerStream, connect_tcp
-from scanner.observe.net import translate as translate_network_error
+from scanner.observe.net import Connect, PeerError, PeerStream, connect_tcp, open_stream
 from scanner.observe.tls import TlsFacts, TlsStream, client_context, handshake
 from scanner.wire.smtp import (
     Event,
@@ -141,7 +140,7 @@ class SmtpProber:
         ``host`` is only noted. Raises nothing but cancellation. ``timings`` are those of the last
         attempt; ``attempts`` counts connections, 0 for an address that was left alone.
         """
-        target = _Target(host=host, address=address, sni=None if sni == ROOT else sni)
+        target = _Target(host=host, address=address, sni=_server_name(sni))
         left_alone = self._left_alone(target)
         if left_alone is not None:
             await trio.lowlevel.checkpoint()
@@ -164,8 +163,10 @@ class SmtpProber:
             observed_at=self._clock.now(),
             client=SmtpClient(self._ehlo_name, self._limits.smtp),
         )
+        family = target.address.family
         try:
             async with await self._open(attempt) as stream:
+                self._report(family, True)
                 await attempt.converse(stream)
                 if attempt.client.state is State.HANDSHAKE:
                     await attempt.take_leave(await attempt.secure(stream, self._context))
@@ -176,24 +177,21 @@ class SmtpProber:
         return attempt.observation(self._new_id())
 
     async def _open(self, attempt: "_Attempt") -> PeerStream:
-        """Return the connection, and report what connecting proves about our own egress."""
+        """Return the connection, or report what the failure proves about our own egress."""
         address = attempt.target.address
-        answered: bool | None = None
         try:
             with attempt.budget(self._limits.connect_seconds, "an answer to our connection"):
-                try:
-                    stream = await self._connect(address.address, self._port)
-                except OPEN_STREAM_ERRORS as error:
-                    raise translate_network_error(error) from error
-            answered = True
+                stream = await open_stream(self._connect, address.address, self._port)
         except PeerError as error:
-            answered = {ProbeError.REFUSED: True, ProbeError.NO_ROUTE: False}.get(error.error)
+            proof = {ProbeError.REFUSED: True, ProbeError.NO_ROUTE: False}.get(error.error)
+            self._report(address.family, proof)
             raise
-        finally:
-            if self._on_connection is not None:
-                self._on_connection(address.family, answered)
         attempt.reached("connect_ms", ProbeStage.GREETING)
-        return PeerStream(stream)
+        return stream
+
+    def _report(self, family: Family, proof: bool | None) -> None:
+        if self._on_connection is not None:
+            self._on_connection(family, proof)
 
     def _left_alone(self, target: "_Target") -> AddressObservation | None:
         """Return the observation of an address that must not be contacted; None for any other."""
@@ -418,6 +416,12 @@ _TIMED = {
 _DECIDED_BY_REPLY = frozenset(
     {ProbeError.REPLY_TRANSIENT, ProbeError.REPLY_PERMANENT, ProbeError.REPLY_UNEXPECTED}
 )
+
+
+def _server_name(name: Name) -> Name | None:
+    """Return what can be sent as SNI: a host name (RFC 6066 §3), so neither the root nor a name
+    with octets that needed escaping."""
+    return None if name == ROOT or "\\" in name else name
 
 
 def _joined(

@@ -4,6 +4,8 @@ Servers are scripts on in-memory streams under a clock that jumps, so minutes pa
 needs a real TCP stack is in test_probe_loopback.py.
 """
 
+import errno
+
 import pytest
 import trio
 import trio.testing
@@ -97,10 +99,11 @@ async def test_timings_are_measured_from_the_start(probe, leaf, tls_server, auto
     assert (timings.starttls_ms, timings.handshake_ms, timings.total_ms) == (6_000, 10_000, 10_000)
 
 
-async def test_the_root_as_server_name_is_no_server_name(
-    probe, leaf, tls_server, autojump_clock
+@pytest.mark.parametrize("name", [ROOT, Name("a\\032b.test")], ids=["root", "escaped"])
+async def test_what_is_no_host_name_is_not_sent_as_server_name(
+    probe, leaf, tls_server, name, autojump_clock
 ) -> None:
-    """The root is no host name and is not sent."""
+    """SNI holds host names only (RFC 6066 §3)."""
     names = []
 
     async def script(peer) -> None:
@@ -110,7 +113,7 @@ async def test_the_root_as_server_name_is_no_server_name(
         names.append(peer.server_name)
         await peer.finish()
 
-    seen = await probe(script, sni=ROOT)
+    seen = await probe(script, sni=name)
     assert (seen.stage, seen.sni, names) == (ProbeStage.DONE, None, [None])
 
 
@@ -157,6 +160,17 @@ async def test_a_failed_connection_is_an_observation(probe, error, autojump_cloc
     assert ending(seen) == (ProbeStage.CONNECT, error)
     assert (seen.detail, seen.starttls_offered, seen.transcript) == ("words", None, ())
     assert tries == [("8.8.8.8", 25)]
+
+
+async def test_a_foreign_error_of_connecting_is_translated(probe, autojump_clock) -> None:
+    """Whatever opens connections may raise what sockets raise."""
+
+    async def connect(address: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        raise OSError(errno.EHOSTUNREACH, "no route to host")
+
+    seen = await probe(connect=connect)
+    assert (seen.stage, seen.error) == (ProbeStage.CONNECT, ProbeError.UNREACHABLE)
 
 
 async def test_silence_at_the_connection_ends_with_its_budget(probe, autojump_clock) -> None:

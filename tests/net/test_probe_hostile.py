@@ -1,5 +1,7 @@
 """One probe against peers that hang up, drip, flood or lie, and against ourselves."""
 
+import errno
+
 import pytest
 import trio
 import trio.testing
@@ -61,6 +63,34 @@ async def test_a_reply_sent_before_the_close_is_read_even_if_our_command_is_lost
     seen = await probe(connect=connect)
     assert ending(seen) == (ProbeStage.EHLO, ProbeError.REPLY_TRANSIENT)
     assert seen.reply_code == 421
+
+
+async def test_a_command_lost_to_a_reset_is_a_reset(probe, autojump_clock) -> None:
+    """When nothing more was said, the loss of our command tells how the connection ended."""
+
+    class Lossy(trio.abc.Stream):
+        def __init__(self) -> None:
+            self.said = [b"220 mx.test\r\n", b""]
+
+        async def send_all(self, data: bytes) -> None:
+            await trio.lowlevel.checkpoint()
+            raise trio.BrokenResourceError from OSError(errno.ECONNRESET, "reset")
+
+        async def wait_send_all_might_not_block(self) -> None:
+            await trio.lowlevel.checkpoint()
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            await trio.lowlevel.checkpoint()
+            return self.said.pop(0)
+
+        async def aclose(self) -> None:
+            await trio.lowlevel.checkpoint()
+
+    async def connect(address: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        return Lossy()
+
+    assert ending(await probe(connect=connect)) == (ProbeStage.EHLO, ProbeError.RESET)
 
 
 # -- hostile peers -----------------------------------------------------------------------------
@@ -193,14 +223,18 @@ async def test_control_characters_never_reach_the_evidence(probe, autojump_clock
 # -- ourselves ---------------------------------------------------------------------------------
 
 
-async def test_a_bug_of_ours_is_internal_and_names_itself(probe, healthy, autojump_clock) -> None:
+async def test_a_bug_of_ours_is_internal_and_names_itself(
+    probe, stage, healthy, autojump_clock
+) -> None:
     """An exception nobody foresaw is our fault and stops nothing."""
 
     def broken(family: Family, proof: bool | None) -> None:
         raise KeyError("a bug")
 
     seen = await probe(healthy, on_connection=broken)
-    assert ending(seen) == (ProbeStage.CONNECT, ProbeError.INTERNAL)
+    assert ending(seen) == (ProbeStage.GREETING, ProbeError.INTERNAL)
+    await trio.testing.wait_all_tasks_blocked()
+    assert stage.open_now == 0
     assert seen.detail == "KeyError: 'a bug'"
 
 

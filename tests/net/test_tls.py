@@ -261,6 +261,31 @@ async def test_an_alert_is_named(stage, number, detail) -> None:
     assert (error.error, error.detail) == (ProbeError.TLS_ALERT, detail)
 
 
+@pytest.mark.parametrize("maximum", [TLS_1_2, TLS_1_3])
+async def test_a_warning_about_the_server_name_is_no_refusal(
+    stage, leaf, tls_server, maximum
+) -> None:
+    """Old servers warn that they do not know the name (RFC 6066 §3) and then go on; so do we."""
+
+    async def script(peer) -> None:
+        await peer.stream.send_all(bytes([21, 3, 3, 0, 2, 1, 112]))
+        await peer.secure(tls_server(credential=leaf, maximum=maximum))
+        await peer.until_gone()
+
+    assert (await shake_hands(stage, script)).chain == (leaf.der,)
+
+
+async def test_a_close_notify_in_the_handshake_is_a_close(stage) -> None:
+    """A server that ends TLS in due form before it began has closed."""
+
+    async def script(peer) -> None:
+        await peer.stream.receive_some(4_096)
+        await peer.stream.send_all(bytes([21, 3, 3, 0, 2, 1, 0]))
+        await peer.until_gone()
+
+    assert (await failure_of(stage, script)).error is ProbeError.CLOSED
+
+
 @pytest.mark.parametrize(
     "garbage",
     [b"500 what?\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(100), b"\x16\x03\x03\xff\xff"],
@@ -357,6 +382,8 @@ async def test_a_server_that_wants_a_client_certificate_was_seen_all_the_same(
         secured = await handshake(stream, CONTEXT, "mx.test")
         with pytest.raises(PeerError) as raised:
             await secured.receive(100)
+        with pytest.raises(PeerError):
+            await secured.send(b"anybody there?")
     assert secured.facts.chain == (leaf.der,)
     assert raised.value.detail == "alert certificate required"
 

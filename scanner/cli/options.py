@@ -20,9 +20,11 @@ from scanner.model.vocabulary import Profile, ValidationMode
 if TYPE_CHECKING:
     from scanner.cli.wiring import Settings
     from scanner.config import Config
+    from scanner.model.policy import Policy
+    from scanner.observe.dnsserver import ServerAddress
 
     _MomentType = click.ParamType[datetime]
-    _ServerType = click.ParamType[tuple[str, int]]
+    _ServerType = click.ParamType[ServerAddress]
 else:
     _MomentType = _ServerType = click.ParamType
 
@@ -61,21 +63,23 @@ class Moment(_MomentType):
             )
 
 
-class ServerAddress(_ServerType):
+class Server(_ServerType):
     """ADDR or ADDR:PORT."""
 
     name = "server"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int]:
-        """Return (address, port)."""
-        from scanner.config.settings import parse_server
+    ) -> "ServerAddress":
+        """Return the address and port."""
+        from scanner.observe.dnsserver import InvalidServerError, ServerAddress, parse_server
 
+        if isinstance(value, ServerAddress):
+            return value
         try:
-            return parse_server(str(value))
-        except ValueError as error:
-            self.fail(f"{str(value)[:60]!r} is {error}", param, ctx)
+            return parse_server(str(value)[:100])
+        except InvalidServerError as error:
+            self.fail(str(error), param, ctx)
 
 
 _SCANNER_OPTIONS = (
@@ -83,7 +87,7 @@ _SCANNER_OPTIONS = (
     click.option(
         "--resolver",
         "resolvers",
-        type=ServerAddress(),
+        type=Server(),
         multiple=True,
         metavar="ADDR[:PORT]",
         help="A validating resolver; may be repeated.  [default: those of /etc/resolv.conf]",
@@ -164,7 +168,7 @@ class Options:
     """The values of the common options; None where not given."""
 
     as_json: bool
-    resolvers: tuple[tuple[str, int], ...]
+    resolvers: tuple["ServerAddress", ...]
     validation: str | None
     trust_anchor: str | None
     profile: str | None
@@ -206,26 +210,53 @@ def settings_from(options: Options, config: "Config") -> "Settings":
     _refuse_local_validation(options, config)
     servers = _resolvers(options, config)
     from scanner.cli.wiring import Settings
-    from scanner.observe.resolver import ServerAddress as Server
+    from scanner.model.policy import RoutingLimits
+    from scanner.observe.dnsserver import DnsLimits
+    from scanner.observe.smtp import ProbeLimits
     from scanner.run.engine import EngineLimits
+    from scanner.run.probes import SharingLimits
 
+    allow_private = options.allow_private_addresses
     return Settings(
-        resolvers=tuple(Server(address=address, port=port) for address, port in servers),
+        resolvers=servers,
         policy=policy_from(options, config),
         smtp_port=options.smtp_port or config.smtp.port,
         ehlo_name=config.smtp.ehlo_name or own_host_name(),
         timeout_seconds=options.timeout or config.limits.domain_timeout_seconds,
         allow_private_addresses=(
-            config.smtp.allow_private_addresses
-            if options.allow_private_addresses is None
-            else options.allow_private_addresses
+            config.smtp.allow_private_addresses if allow_private is None else allow_private
         ),
         judge_at=options.at,
-        engine_limits=EngineLimits(domains_in_flight=config.limits.domains_in_flight),
+        dns_limits=DnsLimits(
+            try_timeout_seconds=config.resolver.try_timeout_seconds,
+            tries=config.resolver.tries,
+            total_timeout_seconds=config.resolver.total_timeout_seconds,
+            max_in_flight=config.resolver.lookups_in_flight,
+        ),
+        probe_limits=ProbeLimits(
+            connect_seconds=config.smtp.connect_timeout_seconds,
+            greeting_seconds=config.smtp.greeting_timeout_seconds,
+            reply_seconds=config.smtp.reply_timeout_seconds,
+            handshake_seconds=config.smtp.handshake_timeout_seconds,
+            total_seconds=config.smtp.total_timeout_seconds,
+        ),
+        sharing_limits=SharingLimits(
+            max_concurrent=config.limits.probes_in_flight,
+            max_per_network=config.limits.probes_per_network,
+            min_gap_seconds=config.limits.seconds_between_probes,
+        ),
+        engine_limits=EngineLimits(
+            domains_in_flight=config.limits.domains_in_flight,
+            blind_patience_seconds=config.limits.blind_patience_seconds,
+        ),
+        routing_limits=RoutingLimits(
+            max_mx_hosts=config.limits.mx_hosts,
+            max_addresses_per_host=config.limits.addresses_per_host,
+        ),
     )
 
 
-def policy_from(options: Options, config: "Config") -> Any:
+def policy_from(options: Options, config: "Config") -> "Policy":
     """Return the Policy that the file and the command line choose."""
     from datetime import timedelta
 
@@ -253,15 +284,15 @@ def _refuse_local_validation(options: Options, config: "Config") -> None:
         raise CommandError(NO_LOCAL_VALIDATION.format(option="[validation] trust_anchor"))
 
 
-def _resolvers(options: Options, config: "Config") -> tuple[tuple[str, int], ...]:
+def _resolvers(options: Options, config: "Config") -> "tuple[ServerAddress, ...]":
     from scanner.cli.resolvconf import RESOLV_CONF, read_name_servers
-    from scanner.config.settings import parse_server
+    from scanner.observe.dnsserver import ServerAddress, parse_server
 
     if options.resolvers:
         return options.resolvers
     if config.resolver.servers:
         return tuple(parse_server(server) for server in config.resolver.servers)
-    found = tuple((address, 53) for address in read_name_servers())
+    found = tuple(ServerAddress(address) for address in read_name_servers())
     if not found:
         raise CommandError(
             f"no resolver: {RESOLV_CONF} names none. Run a validating resolver such as unbound "

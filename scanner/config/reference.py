@@ -27,9 +27,7 @@ def reference() -> str:
 
 def example() -> str:
     """Return a whole configuration file with every setting, commented out at its default."""
-    parts = [
-        "# Every setting of danewatch, commented out, at its default or with an example.\n"
-    ]
+    parts = ["# Every setting of danewatch, commented out, at its default or with an example.\n"]
     for name, field in Config.model_fields.items():
         model = field.annotation
         assert isinstance(model, type)

@@ -6,16 +6,13 @@ holds that each of them reaches the scanner. Rules: a unit stands in the name (`
 command line always wins over the file.
 """
 
-import ipaddress
-import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from scanner.model.names import InvalidNameError, parse_domain
 from scanner.model.vocabulary import CodeSet, Profile, Scenario1Scope, ValidationMode
-
-_MINUTE = 60
+from scanner.observe.dnsserver import parse_server
 
 
 class Section(BaseModel):
@@ -48,25 +45,6 @@ def setting(
         strict=False if lax else None,
         json_schema_extra={"unit": unit, "shown_default": shown_default, "example": example},
     )
-
-
-def parse_server(text: str) -> tuple[str, int]:
-    """Return (address, port) of ``ADDR[:PORT]``; an IPv6 address with a port is in brackets.
-
-    The port is 53 unless given. Raises ValueError with a sentence for an operator.
-    """
-    match = re.fullmatch(r"\[([^\[\]]+)\](?::([0-9]+))?|([^:]+):([0-9]+)|([^\[\]]+)", text.strip())
-    address = (match and (match[1] or match[3] or match[5])) or ""
-    port = int(((match and (match[2] or match[4])) or "53")[:6])
-    try:
-        canonical = str(ipaddress.ip_address(address))
-    except ValueError:
-        raise ValueError(
-            "not an IP address; write 127.0.0.1, 127.0.0.1:5353, ::1 or [::1]:5353"
-        ) from None
-    if not 1 <= port <= 65_535:
-        raise ValueError("a port is a number from 1 to 65535")
-    return canonical, port
 
 
 def _server(text: str) -> str:
@@ -107,6 +85,26 @@ class ResolverSection(Section):
         shown_default="the name servers of /etc/resolv.conf",
         example='["127.0.0.1", "[::1]:5353"]',
         lax=True,
+    )
+    try_timeout_seconds: float = setting(
+        3.0,
+        "One resolver's time for one try.",
+        unit="seconds",
+        at_least=0.1,
+        at_most=60,
+    )
+    tries: int = setting(
+        3, "Rounds over the resolvers that have not answered.", at_least=1, at_most=10
+    )
+    total_timeout_seconds: float = setting(
+        12.0,
+        "The time one lookup may take, aliases and second looks included.",
+        unit="seconds",
+        at_least=1,
+        at_most=300,
+    )
+    lookups_in_flight: int = setting(
+        500, "Lookups made at the same time.", at_least=1, at_most=10_000
     )
 
 
@@ -187,6 +185,33 @@ class SmtpSection(Section):
         False,
         "Whether MX addresses in special-purpose ranges are contacted; for a laboratory.",
     )
+    connect_timeout_seconds: float = setting(
+        20.0, "The time to connect.", unit="seconds", at_least=1, at_most=300
+    )
+    greeting_timeout_seconds: float = setting(
+        30.0,
+        "The time until the server greets; many delay it against spam.",
+        unit="seconds",
+        at_least=1,
+        at_most=300,
+    )
+    reply_timeout_seconds: float = setting(
+        20.0,
+        "The time for the reply to EHLO, HELO and STARTTLS, each.",
+        unit="seconds",
+        at_least=1,
+        at_most=300,
+    )
+    handshake_timeout_seconds: float = setting(
+        20.0, "The time for the TLS handshake.", unit="seconds", at_least=1, at_most=300
+    )
+    total_timeout_seconds: float = setting(
+        60.0,
+        "The time for one address, a repetition included.",
+        unit="seconds",
+        at_least=1,
+        at_most=900,
+    )
 
 
 class LimitsSection(Section):
@@ -197,13 +222,51 @@ class LimitsSection(Section):
         "The time one check of one domain may take.",
         unit="seconds",
         at_least=1,
-        at_most=60 * _MINUTE,
+        at_most=3_600,
     )
     domains_in_flight: int = setting(
         200,
         "Domains checked at the same time in a pass.",
         at_least=1,
         at_most=10_000,
+    )
+    probes_in_flight: int = setting(
+        200,
+        "SMTP connections open at the same time.",
+        at_least=1,
+        at_most=10_000,
+    )
+    probes_per_network: int = setting(
+        8,
+        "SMTP connections open at the same time to one IPv4 /24 or IPv6 /48.",
+        at_least=1,
+        at_most=1_000,
+    )
+    seconds_between_probes: float = setting(
+        0.0,
+        "From the end of one SMTP connection to an address to the beginning of the next.",
+        unit="seconds",
+        at_least=0,
+        at_most=3_600,
+    )
+    mx_hosts: int = setting(
+        100,
+        "MX hosts of one domain that are looked at; more are a finding.",
+        at_least=1,
+        at_most=1_000,
+    )
+    addresses_per_host: int = setting(
+        32,
+        "Addresses of one MX host that are looked at.",
+        at_least=1,
+        at_most=1_000,
+    )
+    blind_patience_seconds: float = setting(
+        60.0,
+        "How long the resolvers may fail control questions before a pass ends as blind.",
+        unit="seconds",
+        at_least=0,
+        at_most=3_600,
     )
 
 

@@ -1,0 +1,300 @@
+"""What the history knows: last states, what a run has done, which certificates are known.
+
+Rules:
+
+- States come from ``transitions`` alone. ``domain_checks`` tells when an entity was last seen, and
+  nothing else: a check that is not confirmed by a transition never becomes a state.
+- Data is never left out in silence. A damaged or foreign file raises HistoryError naming it; a
+  caller that prefers to go on passes a list, gets each problem there, and must show them.
+- A row may be seen twice while files are being merged, never not at all; a file that goes away
+  while it is read means that a merge has replaced it, and reading begins anew.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from exporters.history import arrow
+from exporters.history.files import HistoryError, data_files
+from exporters.history.rows import RunOutcome
+from exporters.schema import (
+    CERTIFICATES,
+    DOMAIN_CHECKS,
+    RUNS,
+    TRANSITIONS,
+    Table,
+    profile_prefix,
+)
+from scanner.model.names import Name
+from scanner.model.transition import State
+from scanner.model.vocabulary import DeliveryPhase, DomainVerdict, EntityType, HostOutcome, Profile
+
+if TYPE_CHECKING:
+    import pyarrow
+
+LAST_SEEN_PARTITIONS = 2
+"""Months searched for the last check of an entity; beyond them its last transition stands in."""
+MERGE_RETRIES = 5
+"""How often reading begins anew because a merge replaced a file."""
+
+_T = TypeVar("_T")
+Problems = list[HistoryError]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunInfo:
+    """A run as the history shows it; ``outcome`` is None when it has no row in ``runs``."""
+
+    run_id: str
+    scanner_id: str
+    first_observed_at: datetime
+    last_observed_at: datetime
+    domains: int
+    outcome: RunOutcome | None
+
+
+def last_states(
+    directory: Path, profile: Profile, *, problems: Problems | None = None
+) -> dict[tuple[EntityType, str], State]:
+    """Return the last confirmed state of every entity under ``profile``; empty without a history.
+
+    Raises HistoryError for a file that cannot be read, unless ``problems`` collects them.
+    """
+    return _steadily(lambda: _last_states(directory, profile, problems), problems)
+
+
+def domains_done(directory: Path, run_id: str, *, problems: Problems | None = None) -> set[Name]:
+    """Return the domains that ``run_id`` has checked and written."""
+
+    def read() -> set[Name]:
+        import pyarrow.compute as pc
+
+        done: set[Name] = set()
+        for batch in _batches(directory, DOMAIN_CHECKS, ("run_id", "domain"), problems=problems):
+            ours = batch.filter(pc.equal(batch.column("run_id"), run_id))
+            done.update(Name(domain) for domain in ours.column("domain").to_pylist())
+        return done
+
+    return _steadily(read, problems)
+
+
+def unfinished_run(
+    directory: Path, *, scanner_id: str | None = None, problems: Problems | None = None
+) -> RunInfo | None:
+    """Return the latest run if it did not complete: killed, interrupted or blind; else None.
+
+    ``scanner_id`` leaves the runs of other scanners out. Only the newest months are searched.
+    """
+    return _steadily(lambda: _unfinished_run(directory, scanner_id, problems), problems)
+
+
+def known_certificates(directory: Path) -> set[bytes]:
+    """Return the SHA-256 hashes of the certificates in the history: 32 octets each."""
+
+    def read() -> set[bytes]:
+        known: set[bytes] = set()
+        for batch in _batches(directory, CERTIFICATES, ("sha256",)):
+            known.update(bytes.fromhex(text) for text in batch.column("sha256").to_pylist())
+        return known
+
+    return _steadily(read)
+
+
+def _steadily(read: Callable[[], _T], problems: Problems | None = None) -> _T:
+    before = len(problems or ())
+    for _ in range(MERGE_RETRIES):
+        try:
+            return read()
+        except FileNotFoundError:
+            if problems is not None:
+                del problems[before:]
+    return read()
+
+
+def _batches(
+    directory: Path,
+    table: Table,
+    columns: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    newest_partitions: int | None = None,
+    problems: Problems | None = None,
+) -> Iterator["pyarrow.RecordBatch"]:
+    for path in data_files(directory, table, newest_partitions=newest_partitions):
+        try:
+            yield from arrow.read_columns(path, table, columns, optional=optional)
+        except HistoryError as error:
+            if problems is None:
+                raise
+            problems.append(error)
+
+
+def _last_states(
+    directory: Path, profile: Profile, problems: Problems | None
+) -> dict[tuple[EntityType, str], State]:
+    latest: dict[tuple[EntityType, str], tuple[datetime, str, State]] = {}
+    columns = (
+        "event_id",
+        "observed_at",
+        "entity_type",
+        "entity",
+        "profile",
+        "to_status",
+        "to_reason",
+        "to_phase",
+    )
+    optional = ("failing_since",)
+    for batch in _batches(directory, TRANSITIONS, columns, optional=optional, problems=problems):
+        for row in batch.to_pylist():
+            if row["profile"] != profile:
+                continue
+            state = _state_of(directory, row, profile)
+            key = (state.entity_type, state.entity)
+            order = (row["observed_at"], row["event_id"], state)
+            if key not in latest or order[:2] > latest[key][:2]:
+                latest[key] = order
+    states = {key: state for key, (_, _, state) in latest.items()}
+    if not states:
+        return states
+    for key, seen_at in _last_seen(directory, profile, problems).items():
+        known = states.get(key)
+        if known is not None and seen_at > known.last_seen_at:
+            states[key] = replace(known, last_seen_at=seen_at)
+    return states
+
+
+def _state_of(directory: Path, row: dict[str, Any], profile: Profile) -> State:
+    try:
+        entity_type, phase = EntityType(row["entity_type"]), DeliveryPhase(row["to_phase"])
+    except ValueError as error:
+        raise HistoryError(
+            f"{directory}: transition {row['event_id']} holds a value this version does not know "
+            f"({error}); read the history with the version that wrote it, or a later one",
+            path=directory,
+        ) from error
+    observed_at = _utc(row["observed_at"])
+    failing_since = row.get("failing_since")
+    return State(
+        entity_type=entity_type,
+        entity=row["entity"],
+        profile=profile,
+        status=row["to_status"],
+        reason=row["to_reason"],
+        phase=phase,
+        since=observed_at,
+        last_seen_at=observed_at,
+        failing_since=None if failing_since is None else _utc(failing_since),
+    )
+
+
+def _utc(moment: datetime) -> datetime:
+    """Return ``moment`` in ``datetime.UTC``; pyarrow names the zone otherwise."""
+    return moment.astimezone(UTC)
+
+
+def _last_seen(
+    directory: Path, profile: Profile, problems: Problems | None
+) -> dict[tuple[EntityType, str], datetime]:
+    """Return when each domain and MX host was last checked with a conclusive result."""
+    prefix = profile_prefix(profile)
+    columns = (
+        "domain",
+        "observed_at",
+        f"{prefix}_verdict",
+        "hosts.host",
+        "hosts.observed_at",
+        f"hosts.{prefix}_outcome",
+    )
+    seen: dict[tuple[EntityType, str], datetime] = {}
+    for batch in _batches(
+        directory,
+        DOMAIN_CHECKS,
+        columns,
+        newest_partitions=LAST_SEEN_PARTITIONS,
+        problems=problems,
+    ):
+        hosts = batch.column("hosts").flatten()
+        for entity_type, names, times, statuses, unknown in (
+            (
+                EntityType.DOMAIN,
+                batch.column("domain"),
+                batch.column("observed_at"),
+                batch.column(f"{prefix}_verdict"),
+                DomainVerdict.INCONCLUSIVE,
+            ),
+            (
+                EntityType.MX,
+                hosts.field("host"),
+                hosts.field("observed_at"),
+                hosts.field(f"{prefix}_outcome"),
+                HostOutcome.INCONCLUSIVE,
+            ),
+        ):
+            for name, seen_at in _latest(names, times, statuses, unknown.value):
+                key = (entity_type, name)
+                if key not in seen or seen_at > seen[key]:
+                    seen[key] = seen_at
+    return seen
+
+
+def _latest(
+    names: "pyarrow.Array", times: "pyarrow.Array", statuses: "pyarrow.Array", unknown: str
+) -> Iterator[tuple[str, datetime]]:
+    """Yield each name with its latest time, rows of status ``unknown`` or without one left out."""
+    import pyarrow
+    import pyarrow.compute as pc
+
+    rows = pyarrow.table({"name": names, "time": times, "status": statuses})
+    known = rows.filter(pc.not_equal(rows["status"], unknown))
+    latest = known.group_by("name").aggregate([("time", "max")])
+    seen = (_utc(moment) for moment in latest["time_max"].to_pylist())
+    yield from zip(latest["name"].to_pylist(), seen, strict=True)
+
+
+def _unfinished_run(
+    directory: Path, scanner_id: str | None, problems: Problems | None
+) -> RunInfo | None:
+    import pyarrow
+    import pyarrow.compute as pc
+
+    runs: dict[str, RunInfo] = {}
+    for batch in _batches(
+        directory,
+        DOMAIN_CHECKS,
+        ("run_id", "scanner_id", "observed_at"),
+        newest_partitions=LAST_SEEN_PARTITIONS,
+        problems=problems,
+    ):
+        grouped = (
+            pyarrow.Table.from_batches([batch])
+            .group_by(["run_id", "scanner_id"])
+            .aggregate([("observed_at", "min"), ("observed_at", "max"), ("observed_at", "count")])
+        )
+        for row in grouped.to_pylist():
+            if scanner_id is None or row["scanner_id"] == scanner_id:
+                _merge_run(runs, row)
+    if not runs:
+        return None
+    latest = max(runs.values(), key=lambda run: (run.last_observed_at, run.run_id))
+    outcomes: list[tuple[datetime, str]] = []
+    for batch in _batches(directory, RUNS, ("run_id", "ended_at", "outcome"), problems=problems):
+        ours = batch.filter(pc.equal(batch.column("run_id"), latest.run_id))
+        outcomes += [(row["ended_at"], row["outcome"]) for row in ours.to_pylist()]
+    outcome = RunOutcome(max(outcomes)[1]) if outcomes else None
+    return None if outcome is RunOutcome.COMPLETED else replace(latest, outcome=outcome)
+
+
+def _merge_run(runs: dict[str, RunInfo], row: dict[str, Any]) -> None:
+    before = runs.get(row["run_id"])
+    first, last = _utc(row["observed_at_min"]), _utc(row["observed_at_max"])
+    count = row["observed_at_count"]
+    runs[row["run_id"]] = RunInfo(
+        run_id=row["run_id"],
+        scanner_id=row["scanner_id"],
+        first_observed_at=min(first, before.first_observed_at) if before else first,
+        last_observed_at=max(last, before.last_observed_at) if before else last,
+        domains=count + (before.domains if before else 0),
+        outcome=None,
+    )

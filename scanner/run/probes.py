@@ -12,25 +12,37 @@ Rules:
   nobody else's place; and always in the same order, so nobody can wait in a circle.
 * A caller that is cancelled while it leads a shared probe takes nobody with it: one of those who
   wait leads the next try.
+* An address found closed is closed for every host name at it.
 * What is kept is bounded in number and in octets, and forgotten when a new pass begins.
 """
 
 import ipaddress
 import math
+import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import trio
 
 from scanner.model.names import Name
-from scanner.model.observation import AddressObservation, HostAddress, ProbeError
+from scanner.model.observation import AddressObservation, HostAddress, ProbeError, ProbeStage
 from scanner.model.ports import Prober
 
 _NOT_KEPT = frozenset({ProbeError.OWN_RESOURCES, ProbeError.NO_ROUTE})
 """Our own momentary trouble, found before any connection: the next one to ask may fare better."""
+
+_SAME_FOR_EVERY_NAME = frozenset(
+    {
+        ProbeError.REFUSED,
+        ProbeError.TIMEOUT,
+        ProbeError.UNREACHABLE,
+        ProbeError.NOT_CONTACTED,
+    }
+)
+"""Ends of a connection attempt that say something of the address, not of the host name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +59,8 @@ class SharingLimits:
     """Results remembered for the rest of the pass; the least recently used go first."""
     max_kept_octets: int = 134_217_728
     """Octets of chains and texts in those results (128 MiB; an ordinary result has 5 KiB)."""
+    max_dead_addresses: int = 20_000
+    """Addresses remembered as closed for the rest of the pass; the oldest go first."""
     ipv4_network_bits: int = 24
     ipv6_network_bits: int = 48
 
@@ -88,6 +102,7 @@ class SharedProber:
         self._generation = 0
         self._flights: dict[_Key, _Flight] = {}
         self._kept = _Kept(self._limits.max_kept_results, self._limits.max_kept_octets)
+        self._dead: dict[str, AddressObservation] = {}
         self._places = trio.CapacityLimiter(self._limits.max_concurrent)
         self._addresses: _Gates[str] = _Gates(1)
         self._networks: _Gates[_Network] = _Gates(self._limits.max_per_network)
@@ -123,6 +138,12 @@ class SharedProber:
         """Begin a new pass: nothing seen or begun before this call answers a later question."""
         self._generation += 1
         self._kept.clear()
+        self._dead.clear()
+
+    def forget_failures(self) -> None:
+        """Forget every probe that did not reach TLS, so that a second look probes afresh."""
+        self._kept.drop_failures()
+        self._dead.clear()
 
     def statistics(self) -> ProbeStatistics:
         """Return the counts as they stand."""
@@ -138,7 +159,7 @@ class SharedProber:
         flight = self._flights[key] = _Flight()
         try:
             async with self._turn(address.address):
-                result = await self._prober.probe(key.host, address, key.sni)
+                result = await self._probe_or_recall(key, address)
             flight.result = result
             if key.generation == self._generation and result.error not in _NOT_KEPT:
                 self._kept.add(key, result)
@@ -146,6 +167,26 @@ class SharedProber:
         finally:
             del self._flights[key]
             flight.done.set()
+
+    async def _probe_or_recall(self, key: _Key, address: HostAddress) -> AddressObservation:
+        """Probe, unless this address was just found closed under another host name.
+
+        Whether a connection comes about does not depend on the host name or the SNI, and a
+        thousand host names at one dead address must not wait a thousand time-outs, one by one.
+        """
+        known = self._dead.get(address.address)
+        if known is not None:
+            self._shared += 1
+            return replace(
+                known, host=key.host, sni=key.sni, probe_id=str(uuid.uuid4()), attempts=0
+            )
+        self._probes += 1
+        result = await self._prober.probe(key.host, address, key.sni)
+        if result.stage is ProbeStage.CONNECT and result.error in _SAME_FOR_EVERY_NAME:
+            if len(self._dead) >= self._limits.max_dead_addresses:
+                del self._dead[next(iter(self._dead))]
+            self._dead[address.address] = result
+        return result
 
     @asynccontextmanager
     async def _turn(self, address: str) -> AsyncIterator[None]:
@@ -159,7 +200,6 @@ class SharedProber:
                 async with self._networks.hold(network), self._places:
                     self._waiting -= 1
                     waiting = False
-                    self._probes += 1
                     self._in_flight += 1
                     try:
                         yield
@@ -249,6 +289,12 @@ class _Kept:
         while len(self._results) > self._max_results or self._octets > self._max_octets:
             _, dropped = self._results.popitem(last=False)
             self._octets -= _octets_of(dropped)
+
+    def drop_failures(self) -> None:
+        for key, result in list(self._results.items()):
+            if result.error is not None:
+                del self._results[key]
+                self._octets -= _octets_of(result)
 
     def clear(self) -> None:
         self._results.clear()

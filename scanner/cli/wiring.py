@@ -1,0 +1,130 @@
+"""The composition root: turns settings into a scanner made of resolver, prober, judge and engine.
+
+Every command that looks at the world goes through ``open_scanner``; nothing else connects the
+layers. The scanner lives as long as the ``async with`` block and owns its sockets and tasks.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from scanner.judge.domain import judge
+from scanner.model.names import Name
+from scanner.model.observation import DomainObservation
+from scanner.model.policy import Policy, RoutingLimits
+from scanner.model.ports import Clock, Target
+from scanner.model.verdict import Check, Judgement
+from scanner.model.vocabulary import DomainVerdict
+from scanner.observe.dnsserver import DnsLimits, ServerAddress
+from scanner.observe.domain import DEFAULT_DEADLINE_SECONDS, DomainObserver
+from scanner.observe.resolver import open_resolver
+from scanner.observe.smtp import ProbeLimits, SmtpProber
+from scanner.observe.vantage import ResolverVantage, SelfTest
+from scanner.run.cache import CachingResolver
+from scanner.run.clock import SystemClock
+from scanner.run.engine import Engine, EngineLimits, PassSummary
+from scanner.run.probes import SharedProber, SharingLimits
+
+_NOT_DELIVERED = frozenset({DomainVerdict.DEFERRED, DomainVerdict.BLOCKED})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything a scanner is built from; the command line and the configuration fill it in."""
+
+    resolvers: tuple[ServerAddress, ...]
+    policy: Policy = field(default_factory=Policy)
+    smtp_port: int = 25
+    ehlo_name: str = "localhost"
+    timeout_seconds: float = DEFAULT_DEADLINE_SECONDS
+    allow_private_addresses: bool = False
+    judge_at: datetime | None = None
+    """Judge signatures and certificates as of this time; None means now."""
+    dns_limits: DnsLimits = field(default_factory=DnsLimits)
+    probe_limits: ProbeLimits = field(default_factory=ProbeLimits)
+    sharing_limits: SharingLimits = field(default_factory=SharingLimits)
+    engine_limits: EngineLimits = field(default_factory=EngineLimits)
+    routing_limits: RoutingLimits = field(default_factory=RoutingLimits)
+
+
+class Scanner:
+    """Checks domains, one by one or a list of them."""
+
+    def __init__(self, *, engine: Engine, vantage: ResolverVantage, prober: SharedProber) -> None:
+        self._engine = engine
+        self._vantage = vantage
+        self._prober = prober
+
+    async def self_test(self) -> SelfTest:
+        """Return whether our own resolvers can be trusted, each finding with a remedy."""
+        return await self._vantage.self_test()
+
+    async def check(self, domain: Name) -> Check:
+        """Return one check of ``domain``."""
+        return await self._engine.check(Target(domain=domain))
+
+    async def scan(
+        self,
+        targets: Iterable[Target],
+        on_check: Callable[[Target, Check], Awaitable[None]],
+    ) -> PassSummary:
+        """Check every target once, probing each (host, address, SNI) once in the whole pass."""
+        self._prober.forget()
+        return await self._engine.run_pass(targets, on_check)
+
+
+@asynccontextmanager
+async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Scanner]:
+    """Build a scanner from ``settings``; its sockets and tasks end with the block."""
+    clock = clock or SystemClock()
+    async with open_resolver(
+        settings.resolvers, limits=settings.dns_limits, clock=clock
+    ) as resolver:
+        vantage = ResolverVantage(resolver, clock=clock)
+        prober = SharedProber(
+            SmtpProber(
+                limits=settings.probe_limits,
+                clock=clock,
+                port=settings.smtp_port,
+                ehlo_name=settings.ehlo_name,
+                allow_special_purpose=settings.allow_private_addresses,
+                on_connection=vantage.note_connection,
+            ),
+            limits=settings.sharing_limits,
+        )
+        cache = CachingResolver(resolver, clock=clock)
+        observer = DomainObserver(
+            resolver=cache,
+            prober=prober,
+            vantage=vantage,
+            clock=clock,
+            limits=settings.routing_limits,
+            deadline_seconds=settings.timeout_seconds,
+        )
+
+        async def observe(target: Target) -> DomainObservation:
+            return await observer.observe(target.domain)
+
+        def judged(observation: DomainObservation) -> Judgement:
+            now = settings.judge_at or observation.observed_at
+            return judge(observation, policy=settings.policy, now=now)
+
+        def is_doubtful(check: Check) -> bool:
+            verdict = check.judgement.of(settings.policy.profile)
+            return verdict.transient and verdict.verdict in _NOT_DELIVERED
+
+        def forget_failures() -> None:
+            cache.forget_errors()
+            prober.forget_failures()
+
+        engine = Engine(
+            observe=observe,
+            judge=judged,
+            confirm_vantage=vantage.confirm,
+            clock=clock,
+            is_doubtful=is_doubtful,
+            forget_failures=forget_failures,
+            limits=settings.engine_limits,
+        )
+        yield Scanner(engine=engine, vantage=vantage, prober=prober)

@@ -214,11 +214,8 @@ def _no_mail(
 ) -> ProfileVerdict:
     """Return ``no-mail``: mail is returned at once, so every code is of class 5."""
     entry = info(reason)
-    code = (
-        final_code(entry.code(policy.code_set))
-        if profile is Profile.EXCHANGE_ONLINE
-        else RFC_CODES.get(reason)
-    )
+    exchange = profile is Profile.EXCHANGE_ONLINE
+    code = entry.code(policy.code_set) if exchange else RFC_CODES.get(reason)
     return ProfileVerdict(
         profile=profile,
         verdict=DomainVerdict.NO_MAIL,

@@ -37,7 +37,7 @@ UNDELIVERABLE = frozenset({HostOutcome.FAILED, HostOutcome.LOOKUP_FAILED, HostOu
 RFC_CODES = MappingProxyType(
     {
         Reason.DOMAIN_DOES_NOT_EXIST: "5.1.2",  # RFC 3463 §3.2, bad destination system address
-        Reason.NULL_MX: "5.1.10",  # RFC 7505 §4.2
+        Reason.NULL_MX: "5.1.10",  # RFC 7505
     }
 )
 """Codes that an RFC assigns, whoever the sender is."""

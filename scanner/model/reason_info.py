@@ -36,6 +36,7 @@ class ReasonInfo:
     would carry, None where it carries none. ``codes`` maps each code set to the Exchange Online
     code without class digit, or None. ``cause`` is the more precise code, likewise without class
     digit, where Exchange Online shows a generic one; None where there is nothing more precise.
+    ``permanent`` says that mail is returned at once, so that its code is never of class 4.
     ``transient`` puts a failure into the class that needs a second check before an alarm.
     ``own_side`` reasons are ours: they never count against a partner and have no code.
     """
@@ -51,6 +52,7 @@ class ReasonInfo:
     codes: Mapping[CodeSet, str | None] = field(default_factory=no_code)
     cause: str | None = None
     transient: bool = False
+    permanent: bool = False
 
     @property
     def own_side(self) -> bool:
@@ -58,9 +60,14 @@ class ReasonInfo:
         return self.fault is Fault.SCANNER
 
     def code(self, code_set: CodeSet) -> str | None:
-        """Return the code seen while mail is queued, such as ``4.7.323``, or None."""
+        """Return the first code a sender shows, such as ``4.7.323``, or None.
+
+        That is the code while mail is queued, and for mail that is returned at once the final one.
+        """
         suffix = self.codes[code_set]
-        return None if suffix is None else f"{QUEUED}.{suffix}"
+        if suffix is None:
+            return None
+        return f"{FINAL if self.permanent else QUEUED}.{suffix}"
 
     def cause_code(self, code_set: CodeSet) -> str | None:
         """Return the code that names the cause, while mail is queued.
@@ -102,6 +109,7 @@ def info_for(
     codes: Mapping[CodeSet, str | None] | None = None,
     cause: str | None = None,
     transient: bool = False,
+    permanent: bool = False,
 ) -> tuple[Reason, ReasonInfo]:
     """Return the registry item for ``reason``; its documentation anchor is its own spelling."""
     table = codes if codes is not None else code_in_all(code) if code is not None else no_code()
@@ -117,4 +125,5 @@ def info_for(
         codes=table,
         cause=cause,
         transient=transient,
+        permanent=permanent,
     )

@@ -51,8 +51,9 @@ _LOOKUP_RECEIVER = (
     " and TCP port 53, and fragmented or truncated answers must get through."
 )
 _TLSA_SENDER = (
-    "Without a proper answer to the TLSA question a sender must not deliver to this host. Send the"
-    " partner the TLSA name and the error, and retry later."
+    "Without a proper answer to the TLSA question a sender must not deliver to this host;"
+    ' Exchange Online shows "450 4.7.324 dnssec-invalid: Destination domain returned invalid DNSSEC'
+    ' records". Send the partner the TLSA name and the error, and retry later.'
 )
 _TLSA_RECEIVER = (
     "The authoritative servers must answer TLSA questions: NOERROR with data, NOERROR without"
@@ -158,6 +159,7 @@ _MX = Section(
                 " delegated.",
                 references=("RFC 5321 §5.1", "RFC 2308 §2.1"),
                 code="4.310",
+                permanent=True,
             ),
             info_for(
                 Reason.NULL_MX,
@@ -167,8 +169,9 @@ _MX = Section(
                 sender="Nothing to repair: the partner says that this domain takes no mail. Use"
                 " another address. Mail is returned at once with 5.1.10.",
                 receiver='Remove the MX record "0 ." if the domain should receive mail.',
-                references=("RFC 7505 §3", "RFC 7505 §4.2"),
+                references=("RFC 7505 §3",),
                 code="1.10",
+                permanent=True,
             ),
             info_for(
                 Reason.NO_MAIL_HOST,

@@ -211,14 +211,14 @@ _CONNECTION = Section(
                 " use.",
                 result_type=ResultType.VALIDATION_FAILURE,
                 receiver="Enable TLS 1.2 and TLS 1.3.",
-                references=("RFC 8996 §2", "RFC 9325 §3.1.1"),
+                references=("RFC 8996", "RFC 9325 §3.1.1"),
             ),
             _starttls(
                 Reason.TLS_NO_CERTIFICATE,
                 "TLS comes up without any certificate, so nothing can match the TLSA records.",
                 result_type=ResultType.VALIDATION_FAILURE,
                 receiver="Load a certificate and switch anonymous cipher suites off.",
-                references=("RFC 7672 §3.1",),
+                references=("RFC 7672 §8.2",),
                 code=NOT_MATCHING,
             ),
         ]
@@ -255,7 +255,7 @@ _MATCHING = Section(
                 "The host does not send the issuer certificate that its usage 2 TLSA record names.",
                 result_type=ResultType.CERTIFICATE_NOT_TRUSTED,
                 receiver=_CHAIN_RECEIVER,
-                references=("RFC 7672 §3.1.2", "RFC 7671 §5.2.1"),
+                references=("RFC 7672 §3.1.2", "RFC 7671 §5.2.2"),
             ),
             _certificate(
                 Reason.TRUST_ANCHOR_NOT_IN_PATH,
@@ -320,7 +320,7 @@ _MATCHING = Section(
                 receiver="Put the MX host name (or the mail domain) into the subject alternative"
                 " names; a wildcard stands for one label. The common name counts only where there"
                 " is no alternative name. Or publish a record 3 1 1, where names do not matter.",
-                references=("RFC 7672 §3.2.2", "RFC 7672 §3.2.3", "RFC 7671 §5.1"),
+                references=("RFC 7672 §3.2.2", "RFC 7672 §3.2.3", "RFC 7671 §5.2"),
             ),
             _certificate(
                 Reason.CERTIFICATE_EXPIRED,

@@ -351,7 +351,7 @@ _CERTIFICATE_NOTES = (
         "The key of the certificate is weak: RSA below 2048 bits or an elliptic curve below 256.",
         sender=_DELIVERED,
         receiver="Use RSA with 2048 bits or more, or P-256, and publish the new TLSA record first.",
-        references=("RFC 9325 §4.2",),
+        references=("RFC 9325",),
         fault=Fault.MAIL_OPERATOR,
     ),
     _note(
@@ -359,7 +359,7 @@ _CERTIFICATE_NOTES = (
         "The host negotiates a TLS version older than 1.2.",
         sender=_DELIVERED + " Exchange Online needs TLS 1.2 or later.",
         receiver="Enable TLS 1.2 and TLS 1.3.",
-        references=("RFC 8996 §2", "RFC 9325 §3.1.1"),
+        references=("RFC 8996", "RFC 9325 §3.1.1"),
         fault=Fault.MAIL_OPERATOR,
     ),
     _note(

@@ -179,6 +179,9 @@ _STAGES: Mapping[State, ProbeStage] = {
     State.EHLO_TLS: ProbeStage.DONE,
 }
 
+_PRINTABLE = bytes(
+    0x20 if octet == 0x09 else octet if 0x20 <= octet <= 0x7E else 0x3F for octet in range(256)
+)
 _REPLY_LINE = re.compile(rb"([1-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED_CODE = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?= |$)")
 
@@ -416,8 +419,7 @@ def printable(data: bytes, max_characters: int) -> str:
 
     Tabs become spaces. Terminals and log files can show the result safely.
     """
-    text = data[:max_characters].decode("ascii", errors="replace")
-    return "".join(" " if c == "\t" else c if " " <= c <= "~" else "?" for c in text)
+    return data[:max_characters].translate(_PRINTABLE).decode("ascii")
 
 
 def _upper(lines: tuple[str, ...]) -> tuple[str, ...]:

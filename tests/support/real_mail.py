@@ -5,7 +5,6 @@ certificates. It has its own configuration, queue and log, and never sees the ma
 """
 
 import re
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from real_processes import Namespace, RealServer, program
 
 MAIN_CF = """\
 compatibility_level = 3.6
-maillog_file = /dev/stdout
+maillog_file = {directory}/mail.log
+maillog_file_prefixes = {directory}
 queue_directory = {directory}/queue
 data_directory = {directory}/data
 mail_owner = postfix
@@ -66,12 +66,14 @@ def start_postfix(directory: Path, hosts: list[MailHost], *, inside: Namespace) 
     (configuration / "master.cf").write_text(MASTER_CF + "".join(host.service() for host in hosts))
     for name in ("queue", "data"):
         (directory / name).mkdir()
-    shutil.chown(directory / "data", user="postfix")
-    return RealServer(
-        "postfix",
-        inside.command([program("postfix"), "-c", str(configuration), "start-fg"]),
-        ready="daemon started",
-    )
+    # Inside, because there "postfix" is a user also where we are not root outside.
+    owned = inside.run("chown", "postfix", str(directory / "data"))
+    assert owned.returncode == 0, owned.stderr
+    # The log goes through a file: in a user namespace postlogd may not open our pipe by its name.
+    log = directory / "mail.log"
+    log.touch()
+    start = f"{program('postfix')} -c {configuration} start-fg & exec tail -n +1 -F {log}"
+    return RealServer("postfix", inside.command(["sh", "-c", start]), ready="daemon started")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,7 @@ LOG_LINES_SHOWN = 20
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 REMEDY = (
     "run .ci/install-servers, or: apt-get install --no-install-recommends unbound nsd bind9-utils "
-    "bind9-dnsutils ldnsutils postfix prometheus openssl iproute2 util-linux"
+    "bind9-dnsutils ldnsutils postfix prometheus openssl iproute2 util-linux uidmap"
 )
 
 running: list["RealServer"] = []
@@ -136,7 +136,7 @@ class RealServer:
 class Namespace:
     """A private network and file system view, with its own ports 25 and 53 and resolv.conf.
 
-    Needs root, or unprivileged user namespaces. Ending it ends every process inside, because it is
+    Needs root, or user namespaces with subordinate ids (newuidmap(1)). Ending it ends every process inside, because it is
     a process namespace too.
     """
 

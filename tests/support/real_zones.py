@@ -240,6 +240,7 @@ def start_nsd(
   chroot: ""
   zonesdir: "{directory}"
   pidfile: "{directory}/nsd.pid"
+  xfrdir: "{directory}"
   xfrdfile: "{directory}/xfrd.state"
   zonelistfile: "{directory}/zone.list"
   database: ""

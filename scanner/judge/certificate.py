@@ -22,6 +22,12 @@ from functools import lru_cache
 
 from scanner.judge import der
 from scanner.judge.der import DerError, Element
+from scanner.judge.distinguished import (
+    CanonicalName,
+    DistinguishedName,
+    distinguished_name,
+    printable,
+)
 from scanner.judge.publickey import describe_key
 from scanner.judge.signature import algorithm_name
 from scanner.model.verdict import CertificateFacts
@@ -30,12 +36,9 @@ CACHED_CERTIFICATES = 512
 """Parsed certificates kept; chains repeat from probe to probe, and one takes about 10 KiB."""
 MAX_CACHED_OCTETS = 16_384
 """Larger certificates are parsed anew each time, so that the cache stays below some 20 MiB."""
-MAX_NAME_ATTRIBUTES = 64
-"""Attributes of one distinguished name; real ones have fewer than ten."""
 MAX_ALTERNATIVE_NAMES = 2_000
 """subjectAltName entries read; public CAs allow 100 to 1,000."""
 
-OID_COMMON_NAME = "2.5.4.3"
 OID_SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 OID_KEY_USAGE = "2.5.29.15"
 OID_SUBJECT_ALT_NAME = "2.5.29.17"
@@ -71,9 +74,6 @@ GN_DIRECTORY = 0xA4
 GN_URI = 0x86
 GN_IP = 0x87
 
-CanonicalName = tuple[tuple[tuple[str, int, bytes], ...], ...]
-"""A distinguished name in a form that compares equal exactly when RFC 5280 §7.1 says so."""
-
 
 @dataclass(frozen=True, slots=True)
 class GeneralName:
@@ -94,17 +94,6 @@ class NameConstraints:
     permitted: tuple[GeneralName, ...] = ()
     excluded: tuple[GeneralName, ...] = ()
     distances: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DistinguishedName:
-    """A distinguished name: for comparing, for reading, and its common names."""
-
-    encoded: bytes
-    canonical: CanonicalName
-    text: str
-    common_names: tuple[str, ...] = ()
-    emails: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -309,120 +298,12 @@ def _validity(element: Element) -> tuple[datetime | None, datetime | None]:
 
 
 def _time_or_none(element: Element) -> datetime | None:
+    if element.tag not in (der.UTC_TIME, der.GENERALIZED_TIME):
+        raise DerError("Validity holds no times")
     try:
         return der.time(element)
     except DerError:
         return None
-
-
-# --- names ---------------------------------------------------------------------------------------
-
-_STRING_CODECS = {
-    0x0C: "utf-8",  # UTF8String
-    0x12: "ascii",  # NumericString
-    0x13: "ascii",  # PrintableString
-    0x14: "latin-1",  # TeletexString, in practice Latin-1
-    0x16: "ascii",  # IA5String
-    0x1A: "ascii",  # VisibleString
-    0x1C: "utf-32-be",  # UniversalString
-    0x1E: "utf-16-be",  # BMPString
-}
-_ATTRIBUTE_NAMES = {
-    OID_COMMON_NAME: "CN",
-    "2.5.4.5": "serialNumber",
-    "2.5.4.6": "C",
-    "2.5.4.7": "L",
-    "2.5.4.8": "ST",
-    "2.5.4.9": "STREET",
-    "2.5.4.10": "O",
-    "2.5.4.11": "OU",
-    "0.9.2342.19200300.100.1.1": "UID",
-    "0.9.2342.19200300.100.1.25": "DC",
-    "1.2.840.113549.1.9.1": "emailAddress",
-}
-_OID_EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
-
-
-def distinguished_name(element: Element) -> DistinguishedName:
-    """Return a Name (RFC 5280 §4.1.2.4); raises DerError when it is not one.
-
-    ``text`` follows RFC 4514: most specific first, special characters escaped.
-    """
-    canonical: list[tuple[tuple[str, int, bytes], ...]] = []
-    texts: list[str] = []
-    common_names: list[str] = []
-    emails: list[bytes] = []
-    for count, relative in enumerate(der.children(element)):
-        attributes = [_attribute(item) for item in der.children(relative, der.SET)]
-        if count >= MAX_NAME_ATTRIBUTES or len(attributes) > MAX_NAME_ATTRIBUTES:
-            raise DerError("a distinguished name with too many attributes")
-        canonical.append(tuple(sorted(_canonical(oid, value) for oid, value in attributes)))
-        texts.append("+".join(_attribute_text(oid, value) for oid, value in attributes))
-        for oid, value in attributes:
-            if oid == OID_COMMON_NAME:
-                common_names.append(printable(_decode(value) or ""))
-            elif oid == _OID_EMAIL_ADDRESS:
-                emails.append(value.body)
-    return DistinguishedName(
-        encoded=element.encoded,
-        canonical=tuple(canonical),
-        text=",".join(reversed(texts)),
-        common_names=tuple(common_names),
-        emails=tuple(emails),
-    )
-
-
-def _attribute(element: Element) -> tuple[str, Element]:
-    parts = der.children(element)
-    if len(parts) != 2:
-        raise DerError("malformed name attribute")
-    return der.oid(parts[0]), parts[1]
-
-
-def _decode(value: Element) -> str | None:
-    codec = _STRING_CODECS.get(value.tag)
-    if codec is None:
-        return None
-    try:
-        return value.body.decode(codec)
-    except UnicodeDecodeError:
-        return None
-
-
-def _canonical(oid: str, value: Element) -> tuple[str, int, bytes]:
-    """Return an attribute so that equal means equal under RFC 5280 §7.1.
-
-    String types compare by content, without regard to ASCII case and to runs of spaces, whichever
-    type each side used; everything else compares by its encoding.
-    """
-    text = _decode(value)
-    if text is None:
-        return oid, value.tag, value.body
-    folded = " ".join(text.split()).encode("utf-8", "surrogatepass")
-    return oid, 0, folded.lower()
-
-
-def _attribute_text(oid: str, value: Element) -> str:
-    text = _decode(value)
-    shown = f"#{value.encoded.hex()}" if text is None else _escape_4514(printable(text))
-    return f"{_ATTRIBUTE_NAMES.get(oid, oid)}={shown}"
-
-
-def _escape_4514(text: str) -> str:
-    escaped = "".join("\\" + c if c in ',+"<>;=' else c for c in text)
-    if escaped.startswith(("#", " ")):
-        escaped = "\\" + escaped
-    if escaped.endswith(" ") and len(escaped) > 1:
-        escaped = escaped[:-1] + "\\ "
-    return escaped
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with backslashes and everything a terminal would act upon escaped."""
-    return "".join(
-        c if c.isprintable() and c != "\\" else c.encode("unicode_escape").decode("ascii")
-        for c in text
-    )
 
 
 # --- extensions ----------------------------------------------------------------------------------

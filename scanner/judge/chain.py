@@ -21,8 +21,10 @@ Rules of this file
     * A path with faults is kept with its faults: "your intermediate has expired" helps where
       "no path" does not.
     * What lies above the anchor is never looked at: an expired root there is no fault (case 72).
-      The anchor's own certificate is checked like any other when there is one, dates included.
-      RFC 5280 leaves that open; OpenSSL, GnuTLS and Go all check, so its expiry stops mail.
+    * The anchor's own certificate, when there is one, must be fit to issue, as OpenSSL has it. Its
+      dates count when it is self-signed and not otherwise: RFC 5280 §6.1 knows no dates of
+      anchors, and this is where OpenSSL, under nearly every sender, draws the line. GnuTLS and Go
+      check the dates of every anchor, so a stale one that passes is marked ``stale_anchor``.
 """
 
 from collections import deque
@@ -71,6 +73,7 @@ class Path:
     faults: tuple[Reason, ...]
     presented: bool
     bare_key: bytes | None = None
+    stale_anchor: bool = False
 
     @property
     def structural_faults(self) -> tuple[Reason, ...]:
@@ -307,13 +310,21 @@ class _Search:
         presented: bool,
         bare_key: bytes | None = None,
     ) -> Path:
-        structure = _structural_faults(certificates)
-        dates = {fault for item in certificates for fault in self._date_faults(item)}
+        anchor = certificates[-1]
+        has_dates = bare_key is not None or anchor.is_self_issued
+        dated = certificates if has_dates else certificates[:-1]
+        dates = {fault for item in dated for fault in self._date_faults(item)}
+        in_order = (Reason.CERTIFICATE_UNREADABLE, *_DATE_REASONS)
+        found = (
+            *_structural_faults(certificates),
+            *(fault for fault in in_order if fault in dates),
+        )
         return Path(
             certificates=certificates,
-            faults=(*structure, *(fault for fault in _DATE_REASONS if fault in dates)),
+            faults=tuple(dict.fromkeys(found)),
             presented=presented,
             bare_key=bare_key,
+            stale_anchor=not has_dates and bool(self._date_faults(anchor)),
         )
 
     def _date_faults(self, item: ParsedCertificate) -> tuple[Reason, ...]:
@@ -389,7 +400,7 @@ def _common_faults(item: ParsedCertificate) -> Iterator[Reason]:
         yield Reason.CHAIN_KEY_USAGE
     if item.extensions.unknown_critical:
         yield Reason.CHAIN_CRITICAL_EXTENSION
-    if item.extensions.malformed or item.not_before is None or item.not_after is None:
+    if item.extensions.malformed:
         yield Reason.CERTIFICATE_UNREADABLE
 
 

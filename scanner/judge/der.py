@@ -152,6 +152,8 @@ def oid(element: Element) -> str:
     arcs: list[int] = []
     value = 0
     for octet in body:
+        if value == 0 and octet == 0x80:
+            raise DerError("padded OBJECT IDENTIFIER")
         value = (value << 7) | (octet & 0x7F)
         if not octet & 0x80:
             arcs.append(value)

@@ -273,6 +273,6 @@ def _notes(evidence: _Evidence, path: Path | None) -> list[Reason]:
         notes.append(Reason.SENDER_DEPENDENT)
     if any(is_weak_key(item.spki) for item in path.certificates):
         notes.append(Reason.WEAK_KEY)
-    if path.has_weak_signature or path.relies_on_any_usage:
+    if path.has_weak_signature or path.relies_on_any_usage or path.stale_anchor:
         notes.append(Reason.SENDER_DEPENDENT)
     return notes

@@ -27,7 +27,7 @@ from scanner.model.observation import (
 )
 from scanner.model.policy import RoutingLimits
 from scanner.model.ports import Clock, Prober, Resolver, VantageMonitor
-from scanner.model.vocabulary import LookupOutcome, RRType
+from scanner.model.vocabulary import DnssecStatus, LookupOutcome, RRType
 
 _T = TypeVar("_T")
 
@@ -113,7 +113,7 @@ class DomainObserver:
     async def _collect_host(self, exchange: MxRecord, collected: _Collected) -> None:
         route = await self._answer(route_host(exchange.exchange, limits=self._limits))
         collected.host_routes[exchange.exchange] = route
-        if route.applicability not in CONTACTED:
+        if not _is_contacted(route, collected.route):
             return
         seen = collected.probes.setdefault(exchange.exchange, [])
 
@@ -127,15 +127,15 @@ class DomainObserver:
                 nursery.start_soon(probe_one, index)
 
     async def _answer(self, steps: Generator[tuple[Question, ...], Answers, _T]) -> _T:
-        """Feed a routing conversation until it returns."""
-        needed = next(steps)
+        """Feed a routing conversation until it returns; it may do so without any question."""
+        answers: Answers | None = None
         while True:
-            answers = await self._look_up(needed)
             try:
-                needed = steps.send(answers)
+                needed = next(steps) if answers is None else steps.send(answers)
             except StopIteration as done:
                 result: _T = done.value
                 return result
+            answers = await self._look_up(needed)
 
     async def _look_up(self, questions: Iterable[Question]) -> Answers:
         answers: dict[Question, Lookup] = {}
@@ -151,6 +151,17 @@ class DomainObserver:
             for question in asked:
                 nursery.start_soon(ask, question)
         return answers
+
+
+def _is_contacted(host: HostRoute, mail: MailRoute | None) -> bool:
+    """Return whether a sender would connect to the host.
+
+    A failed TLSA lookup stops it only where TLSA records count: below insecure MX records mail is
+    delivered as if there were no DANE (RFC 7672 §2.2.1).
+    """
+    if host.applicability is DaneApplicability.TLSA_ERROR:
+        return mail is not None and mail.mx.status is DnssecStatus.INSECURE
+    return host.applicability in CONTACTED
 
 
 def _hosts(collected: _Collected) -> tuple[HostObservation, ...]:

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 import trio
 
 from scanner.model.names import Name
@@ -153,6 +155,45 @@ async def test_sni_is_the_tlsa_base_domain(autojump_clock: trio.testing.MockCloc
     watched, _ = observer(resolver, prober)
     await watched.observe(Name("p.test"))
     assert {sni for _, _, sni in prober.calls} == {"mx1.p.test", "mx2.p.test"}
+
+
+async def test_mx_target_that_is_no_host_name_is_neither_asked_for_nor_contacted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its routing needs no question at all (cases 10 and 11); the other host is still seen."""
+    resolver, prober = TableResolver(), RecordingProber()
+    two_hosts(resolver)
+    resolver.add(
+        "p.test",
+        RRType.MX,
+        MxRecord(preference=5, exchange=Name("192.0.2.9")),
+        MxRecord(preference=10, exchange=Name("mx1.p.test")),
+    )
+    watched, _ = observer(resolver, prober)
+    seen = await watched.observe(Name("p.test"))
+    assert [host.route.applicability for host in seen.hosts] == [
+        DaneApplicability.UNUSABLE_TARGET,
+        DaneApplicability.TLSA_PRESENT,
+    ]
+    assert {host for host, _, _ in prober.calls} == {"mx1.p.test"}
+    assert Question(Name("192.0.2.9"), RRType.A) not in resolver.asked
+
+
+@pytest.mark.parametrize("status", [DnssecStatus.SECURE, DnssecStatus.INSECURE])
+async def test_failed_tlsa_lookup_stops_contact_only_below_secure_mx_records(
+    autojump_clock: trio.testing.MockClock, status: DnssecStatus
+) -> None:
+    """RFC 7672 §2.1.1 and §2.2.1: an unsigned domain's mail goes there without DANE."""
+    resolver, prober = TableResolver(), RecordingProber()
+    two_hosts(resolver)
+    mx = Question(Name("p.test"), RRType.MX)
+    resolver.table[mx] = replace(resolver.table[mx], status=status)
+    failing = Question(Name("_25._tcp.mx1.p.test"), RRType.TLSA)
+    resolver.table[failing] = Lookup(question=failing, outcome=LookupOutcome.SERVFAIL, status=None)
+    watched, _ = observer(resolver, prober)
+    await watched.observe(Name("p.test"))
+    contacted = "mx1.p.test" in {host for host, _, _ in prober.calls}
+    assert contacted == (status is DnssecStatus.INSECURE)
 
 
 async def test_our_vantage_is_confirmed_after_the_last_lookup(

@@ -186,7 +186,9 @@ class World:
         hosts = []
         for exchange in route.exchanges:
             host = self._converse(route_host(exchange.exchange, limits=RoutingLimits()))
-            contacted = host.applicability in _ALWAYS_CONTACTED
+            contacted = host.applicability in _ALWAYS_CONTACTED or (
+                host.applicability is DaneApplicability.TLSA_ERROR and route.mx.status is INS
+            )
             probes = tuple(
                 self._probed(exchange.exchange, address)
                 for address in (host.addresses if contacted else ())
@@ -215,15 +217,15 @@ class World:
     def _converse(
         self, steps: Generator[tuple[Question, ...], Mapping[Question, Lookup], _T]
     ) -> _T:
-        needed = next(steps)
+        answers: dict[Question, Lookup] | None = None
         while True:
-            self.asked.extend(needed)
-            answers = {question: self.lookups[question] for question in needed}
             try:
-                needed = steps.send(answers)
+                needed = next(steps) if answers is None else steps.send(answers)
             except StopIteration as done:
                 result: _T = done.value
                 return result
+            self.asked.extend(needed)
+            answers = {question: self.lookups[question] for question in needed}
 
     def asked_for(self, rdtype: RRType) -> list[Question]:
         """Return the questions of one type that were asked."""

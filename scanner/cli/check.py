@@ -51,7 +51,7 @@ def command(domains: tuple[str, ...], schema: bool, **values: Any) -> int:
     from scanner.cli.trio_run import run_trio
 
     set_up_logging(options.log_level, options.log_format)
-    show = _json_shower() if options.as_json else _page_shower(options, settings)
+    show = _json_shower(settings) if options.as_json else _page_shower(options, settings)
     checks: list[Check] = []
 
     def take(check: "Check") -> None:
@@ -90,11 +90,11 @@ def _parse_domains(domains: Sequence[str]) -> "list[Name]":
     return list(names)
 
 
-def _json_shower() -> "Callable[[Check], None]":
+def _json_shower(settings: "Settings") -> "Callable[[Check], None]":
     from exporters.jsonl import check_line
 
     def show(check: "Check") -> None:
-        click.echo(check_line(check))
+        click.echo(check_line(check, profile=settings.policy.profile))
 
     return show
 

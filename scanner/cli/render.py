@@ -25,8 +25,8 @@ from rich.text import Text
 
 WIDTH = 80
 """Columns of a page; a narrower terminal gets its own width."""
-HASH_EDGE = 10
-"""Hexadecimal digits kept at each end of a shortened hash: 80 bits in all."""
+HASH_EDGE = 8
+"""Hexadecimal digits kept at each end of a shortened hash: 64 bits in all."""
 MAX_NAME = 52
 """Longest name shown whole inside a tree; a host line still has room for its outcome."""
 

@@ -6,6 +6,7 @@ certificate and the match. The marks follow the chosen profile; where the other 
 differently, the host says so.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -31,11 +32,18 @@ from scanner.cli.render_words import (
     headline,
     plural,
 )
-from scanner.model.names import to_unicode
+from scanner.model.names import tlsa_owner, to_unicode
 from scanner.model.observation import MailRoute, MxKind
 from scanner.model.reasons import Reason
 from scanner.model.registry import info
-from scanner.model.verdict import Check, Finding, HostFacts, Judgement, ProfileVerdict
+from scanner.model.verdict import (
+    Check,
+    Finding,
+    HostFacts,
+    HostJudgement,
+    Judgement,
+    ProfileVerdict,
+)
 from scanner.model.vocabulary import (
     DnssecStatus,
     DomainVerdict,
@@ -92,7 +100,7 @@ def check_page(
     yield from _verdict_lines(judgement, profile, style, width)
     yield Text()
     yield from tree_lines(_steps(check, chosen, style), style, width)
-    yield from _findings(judgement.findings, style, width)
+    yield from _findings(check, chosen, style, width)
     yield from _remedies(check, chosen, style, width)
 
 
@@ -198,19 +206,38 @@ def _add_mx(tree: Branch, route: MailRoute, style: Style) -> None:
             node.add(line)
 
 
-def _findings(findings: tuple[Finding, ...], style: Style, width: int) -> Iterator[Text]:
-    if not findings:
+def _findings(check: Check, chosen: ProfileVerdict, style: Style, width: int) -> Iterator[Text]:
+    shown = [one for one in check.judgement.findings if not _is_said_already(one, check, chosen)]
+    if not shown:
         return
     order = list(Severity)
     yield Text()
     yield words(("Findings", "bold"))
-    for finding in sorted(findings, key=lambda one: -order.index(one.severity)):
+    for finding in sorted(shown, key=lambda one: -order.index(one.severity)):
+        message = _LONG_HEX.sub(lambda found: style.hash(found[0]), finding.message)
         text = words(
-            f"{style.name(finding.where)}: {style.safe(finding.message, 300)} ",
+            f"{style.name(finding.where)}: {style.safe(message, 300)} ",
             aside(f"[{finding.code}]"),
         )
         lead = words("  ") + marked(style, _SEVERITY_MARKS[finding.severity])
         yield from hanging(lead, text, width)
+
+
+_LONG_HEX = re.compile(r"[0-9a-f]{40,}")
+
+
+def _is_said_already(finding: Finding, check: Check, chosen: ProfileVerdict) -> bool:
+    """Return whether the tree and the remedies tell the same as ``finding``."""
+    if finding.where == check.domain:
+        return finding.code is chosen.reason and chosen.verdict not in DELIVERED
+    for host in chosen.hosts:
+        if host.host == finding.where and _stands_in_the_way(host):
+            return finding.code in (host.judged.reason, Reason.HOST_FAILING)
+    return False
+
+
+def _stands_in_the_way(host: HostJudgement) -> bool:
+    return OUTCOME_MARKS[host.judged.outcome] in (Mark.FAIL, Mark.UNKNOWN)
 
 
 def _remedies(check: Check, chosen: ProfileVerdict, style: Style, width: int) -> Iterator[Text]:
@@ -244,10 +271,7 @@ def _troubles(chosen: ProfileVerdict) -> dict[Reason, str]:
     if chosen.reason is not None and chosen.verdict not in DELIVERED:
         reasons[chosen.reason] = chosen.headline or ""
     for host in chosen.hosts:
-        if host.judged.reason is not None and OUTCOME_MARKS[host.judged.outcome] in (
-            Mark.FAIL,
-            Mark.UNKNOWN,
-        ):
+        if host.judged.reason is not None and _stands_in_the_way(host):
             reasons.setdefault(host.judged.reason, host.host)
     return reasons
 
@@ -267,6 +291,7 @@ def _expected_records(
 ) -> Iterator[Text]:
     """Yield the TLSA records that would match, whole and ready to copy into a zone file."""
     facts = {fact.host: fact for fact in check.judgement.hosts}
+    bases = {one.route.host: one.route.tlsa_base for one in check.observation.hosts}
     for host in chosen.hosts:
         fact = facts.get(host.host)
         is_mismatch = host.judged.reason in _MATCH_TROUBLES
@@ -280,7 +305,8 @@ def _expected_records(
             "that certificate is the right one:"
         )
         yield from hanging(words("  "), words(text), width)
-        for line in zone_file_lines(fact.expected_records[0]):
+        owner = tlsa_owner(bases.get(host.host, host.host))
+        for line in zone_file_lines(f"{owner}. IN TLSA {fact.expected_records[0]}"):
             yield words(f"    {style.safe(line)}")
 
 

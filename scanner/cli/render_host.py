@@ -49,6 +49,7 @@ OUTCOME_MARKS = {
     HostOutcome.INCONCLUSIVE: Mark.UNKNOWN,
 }
 
+DANE_EE = 3
 _USAGES = {0: "PKIX-TA", 1: "PKIX-EE", 2: "DANE-TA", 3: "DANE-EE"}
 _SELECTORS = {0: "certificate", 1: "public key"}
 _MATCHING_TYPES = {0: "full data", 1: "SHA-256", 2: "SHA-512"}
@@ -171,7 +172,7 @@ def _tlsa_line(judged: TlsaJudgement, facts: HostFacts, style: Style) -> Text:
         return marked(style, Mark.NOT_APPLICABLE, f"{numbers} {reason}")
     about = aside(f" ({_meaning(record)})")
     if judged.matched is None:
-        return marked(style, Mark.NOT_APPLICABLE, f"{numbers} not compared", about)
+        return marked(style, Mark.NOT_APPLICABLE, f"{numbers} unchecked", about)
     if judged.matched:
         return marked(style, Mark.PASS, f"{numbers} matches", about)
     # A stale record beside one that matches does no harm; alone it stops the mail.
@@ -264,7 +265,6 @@ _STAGE_WORDS = {
     ProbeStage.GREETING: "before the greeting",
     ProbeStage.EHLO: "after EHLO",
     ProbeStage.STARTTLS: "after STARTTLS",
-    ProbeStage.HANDSHAKE: "in the TLS handshake",
 }
 
 
@@ -362,7 +362,8 @@ def _published_and_seen(leaf: CertificateFacts, facts: HostFacts, style: Style) 
         parameters = tlsa_parameters(one.record)
         yield words(f"published {parameters} {style.hash(one.record.data.hex())}")
         seen = seen_data(leaf, one.record, facts)
-        if seen is not None:
+        # A trust anchor is compared with the issuers, not with the certificate of the server.
+        if seen is not None and one.record.usage == DANE_EE:
             yield words(f"     seen {parameters} {style.hash(seen)}")
 
 

@@ -13,10 +13,12 @@ from typing import Protocol, Self
 
 from rich.text import Text
 
-from scanner.cli.render import Mark, Style, hanging, marked, words
+from scanner.cli.render import Mark, Style, aside, hanging, marked, words
 from scanner.cli.render_check import VERDICT_MARKS
 from scanner.cli.render_words import plural
+from scanner.cli.scan_run import PassResult
 from scanner.model.reasons import Reason
+from scanner.model.transition import Transition
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import DomainVerdict, HostOutcome, Profile
 
@@ -213,16 +215,24 @@ def verdict_counts(statistics: Statistics) -> str:
 
 def summary_lines(
     statistics: Statistics,
+    result: PassResult,
     *,
-    ending: tuple[Mark, str],
+    changes: Sequence[Transition],
+    change_count: int,
+    first_seen_count: int,
     elapsed_seconds: float,
     files: Sequence[tuple[str, str]],
     style: Style,
     width: int,
 ) -> Iterator[Text]:
-    """Yield the closing summary; ``files`` are (what, where), ``ending`` how the pass ended."""
-    mark, sentence = ending
-    yield from hanging(marked(style, mark), words((sentence, "bold")), width)
+    """Yield the closing summary.
+
+    ``changes`` are the first of ``change_count`` domains that are not what they were in the pass
+    before; ``files`` are (what, where).
+    """
+    mark, sentence = _ending(result)
+    lead = marked(style, mark)
+    yield from hanging(lead, words((style.safe(sentence), "bold")), width)
     rate = statistics.checked / elapsed_seconds if elapsed_seconds > 0 else 0.0
     yield words(
         f"  {statistics.checked:,} of {plural(statistics.total, 'domain')} in "
@@ -231,25 +241,78 @@ def summary_lines(
     if statistics.checked:
         yield Text()
         yield from _verdict_table(statistics, style)
-    worst = statistics.worst_hosts()
-    if worst:
-        yield Text()
-        yield words(("Mail servers that fail, by domains behind them", "bold"))
-        for name, tally in worst:
-            code = f"{tally.code} " if tally.code else ""
-            reason = f"[{tally.reason}]" if tally.reason else ""
-            lead = words(f"  {tally.domains:>9,}  ")
-            yield from hanging(lead, words(f"{style.name(name)}  {code}{reason}"), width)
-        hidden = len(statistics.failing_hosts) - len(worst)
-        if hidden:
-            more = "at least " if statistics.hosts_beyond else ""
-            yield words(f"  {'':>9}  and {more}{hidden:,} more")
+    yield from _worst_hosts(statistics, style, width)
+    yield from _changes(changes, change_count, first_seen_count, style, width)
     if files:
         yield Text()
         yield words(("Files", "bold"))
         for what, where in files:
             # A path is there to be copied: never cut, never broken.
             yield words(f"  {what:<9}  {style.safe(where, 4_096)}")
+
+
+def _ending(result: PassResult) -> tuple[Mark, str]:
+    if result.sink_error is not None:
+        sentence = f"The pass was stopped, because results cannot be kept: {result.sink_error}"
+        return Mark.FAIL, sentence
+    if result.interrupted:
+        return Mark.WARN, "The pass was interrupted. The same command with --resume goes on."
+    if result.blind is not None:
+        sentence = f"The pass ended, because the scanner itself cannot see: {result.blind}"
+        return Mark.UNKNOWN, sentence
+    return Mark.PASS, "The pass is complete."
+
+
+def _worst_hosts(statistics: Statistics, style: Style, width: int) -> Iterator[Text]:
+    worst = statistics.worst_hosts()
+    if not worst:
+        return
+    yield Text()
+    yield words(("Mail servers that fail, by the domains behind them", "bold"))
+    for name, tally in worst:
+        code = f"{tally.code} " if tally.code else ""
+        reason = f"[{tally.reason}]" if tally.reason else ""
+        text = words(f"{style.name(name)}  {code}", aside(reason))
+        yield from hanging(words(f"  {tally.domains:>9,}  "), text, width)
+    hidden = len(statistics.failing_hosts) - len(worst)
+    if hidden:
+        more = "at least " if statistics.hosts_beyond else ""
+        yield words(f"  {'':>9}  and {more}{hidden:,} more")
+
+
+def _changes(
+    changes: Sequence[Transition],
+    count: int,
+    first_seen: int,
+    style: Style,
+    width: int,
+) -> Iterator[Text]:
+    if not count and not first_seen:
+        return
+    yield Text()
+    yield words(("Changes since the last pass", "bold"))
+    for change in changes:
+        reason = f" [{change.to_reason}]" if change.to_reason else ""
+        text = words(f"{style.name(change.entity)}: {_what(change)}{_until(change)}", aside(reason))
+        yield from hanging(words("  "), text, width)
+    if count > len(changes):
+        yield words(f"  and {count - len(changes):,} more")
+    if first_seen:
+        yield words(f"  {plural(first_seen, 'domain')} seen for the first time")
+
+
+def _what(change: Transition) -> str:
+    if change.from_status != change.to_status:
+        return f"{change.from_status} to {change.to_status}"
+    if change.from_phase is not change.to_phase:
+        return f"still {change.to_status}, now {change.to_phase}"
+    return f"still {change.to_status}, for another reason"
+
+
+def _until(change: Transition) -> str:
+    if change.bounces_from is None:
+        return ""
+    return f", mail bounces from {change.bounces_from:%Y-%m-%d %H:%M} UTC"
 
 
 def _verdict_table(statistics: Statistics, style: Style) -> Iterator[Text]:

@@ -18,11 +18,11 @@ Rules:
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from scanner.model.ports import Sink, Target
+from scanner.model.ports import Target
 from scanner.model.verdict import Check
 
 if TYPE_CHECKING:
@@ -45,6 +45,22 @@ class PassResult:
     sink_error: str | None = None
 
 
+class PassSink(Protocol):
+    """Where the results of a pass go. Its methods may block, and raise OSError."""
+
+    def write(self, checks: Iterable[Check]) -> None:
+        """Take ``checks``."""
+        ...
+
+    def finish(self, result: PassResult) -> None:
+        """Finish what is pending; ``result`` is how the pass ended."""
+        ...
+
+    def close(self) -> None:
+        """Give everything up that is held; called once, at the very end."""
+        ...
+
+
 @dataclass
 class _Running:
     """The mutable state of one pass."""
@@ -54,6 +70,14 @@ class _Running:
     interrupted: bool = False
     sink_error: str | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def has_failed(self) -> bool:
+        """Return whether a sink could not keep what it was given."""
+        return self.sink_error is not None
+
+    def fail(self, error: OSError) -> None:
+        """Keep the first failure; what follows is mostly its consequence."""
+        self.sink_error = self.sink_error or _sentence(error)
 
     def result(self) -> PassResult:
         return PassResult(
@@ -67,7 +91,7 @@ class _Running:
 async def run_pass(
     scanner: "Scanner",
     targets: Iterable[Target],
-    sinks: Sequence[Sink],
+    sinks: Sequence[PassSink],
     on_written: Callable[[Check], None],
 ) -> PassResult:
     """Make one pass over ``targets`` and return how it ended; the sinks are closed in any case.
@@ -93,6 +117,13 @@ async def run_pass(
     return running.result()
 
 
+async def end_without_pass(sinks: Sequence[PassSink], blind: str) -> PassResult:
+    """Finish and close ``sinks`` for a pass that was never begun; ``blind`` says why."""
+    running = _Running(blind=blind)
+    await _in_thread(_end_all, sinks, running)
+    return running.result()
+
+
 async def _obey_signals(running: _Running, task_status: trio.TaskStatus[None]) -> None:
     """End the pass at the first signal, the process at the second."""
     with trio.open_signal_receiver(*SIGNALS) as received:
@@ -106,7 +137,7 @@ async def _obey_signals(running: _Running, task_status: trio.TaskStatus[None]) -
 
 async def _write_all(
     receive: "trio.MemoryReceiveChannel[Check]",
-    sinks: Sequence[Sink],
+    sinks: Sequence[PassSink],
     on_written: Callable[[Check], None],
     running: _Running,
 ) -> None:
@@ -118,42 +149,45 @@ async def _write_all(
                 batch.append(receive.receive_nowait())
             except (trio.WouldBlock, trio.EndOfChannel):
                 break
-        if running.sink_error is not None:
+        if running.has_failed():
             continue  # nothing can be kept any more; let the senders run dry
-        running.sink_error = await _in_thread(_write_batch, sinks, batch)
-        if running.sink_error is not None:
+        await _in_thread(_write_batch, sinks, batch, running)
+        if running.has_failed():
             running.scope.cancel()
             continue
         running.checked += len(batch)
         for check in batch:
             on_written(check)
-    error = await _in_thread(_close, sinks)
-    running.sink_error = running.sink_error or error
+    await _in_thread(_end_all, sinks, running)
 
 
-async def _in_thread(function: Callable[..., str | None], *arguments: object) -> str | None:
+async def _in_thread(function: Callable[..., None], *arguments: object) -> None:
     # Not abandoned on cancellation: half a batch would be worse than a moment's wait.
-    return await trio.to_thread.run_sync(function, *arguments)
+    await trio.to_thread.run_sync(function, *arguments)
 
 
-def _write_batch(sinks: Sequence[Sink], batch: Sequence[Check]) -> str | None:
+def _write_batch(sinks: Sequence[PassSink], batch: Sequence[Check], running: _Running) -> None:
     for sink in sinks:
         try:
             sink.write(batch)
         except OSError as error:
-            return _sentence(error)
-    return None
+            running.fail(error)
+            return
 
 
-def _close(sinks: Sequence[Sink]) -> str | None:
-    """Close every sink, also after one has failed; return the first failure."""
-    failure: str | None = None
+def _end_all(sinks: Sequence[PassSink], running: _Running) -> None:
+    """Finish every sink, unless one has failed, and close them all; one failure stops no other."""
+    for sink in sinks:
+        try:
+            if not running.has_failed():
+                sink.finish(running.result())
+        except OSError as error:
+            running.fail(error)
     for sink in sinks:
         try:
             sink.close()
         except OSError as error:
-            failure = failure or _sentence(error)
-    return failure
+            running.fail(error)
 
 
 def _sentence(error: OSError) -> str:

@@ -339,16 +339,22 @@ def mismatch() -> Check:
                 name,
                 [judged_record(tlsa(), matched=False)],
                 [certificate(name, spki=SEEN)],
-                expected=[f"_25._tcp.{name}. IN TLSA 3 1 1 {SEEN}"],
+                expected=[f"3 1 1 {SEEN}"],
             )
         ],
         [
             Finding(
+                code=Reason.TLSA_MISMATCH,
+                severity=Severity.ERROR,
+                where=name,
+                message="Said in the tree already.",
+            ),
+            Finding(
                 code=Reason.TLSA_UNMATCHED_RECORD,
                 severity=Severity.WARNING,
                 where=name,
-                message="A TLSA record 3 1 1 matches no certificate that was presented.",
-            )
+                message=f"3 1 1 {PUBLISHED} matches no certificate that was presented.",
+            ),
         ],
     )
 

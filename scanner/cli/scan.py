@@ -1,0 +1,298 @@
+"""``danewatch scan``: one pass over target lists, into Parquet files and, if wanted, metrics."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scanner.cli.errors import (
+    EXIT_BLIND,
+    EXIT_INTERRUPTED,
+    EXIT_NOT_DELIVERED,
+    EXIT_OK,
+    EXIT_USAGE,
+    CommandError,
+)
+from scanner.cli.options import Options, read_config, scanner_options, settings_from
+from scanner.model.vocabulary import DomainVerdict
+
+if TYPE_CHECKING:
+    from scanner.cli.render_scan import Statistics
+    from scanner.cli.scan_run import PassResult, PassSink
+    from scanner.cli.scan_sinks import HistorySink, MetricsSink, Run
+    from scanner.cli.wiring import Scanner, Settings
+    from scanner.model.ports import Clock, Target
+    from scanner.model.verdict import Check
+    from scanner.observe.vantage import SelfTest
+    from targets.results import TargetList
+
+    _VerdictsType = click.ParamType[frozenset[DomainVerdict]]
+else:
+    _VerdictsType = click.ParamType
+
+MAX_PROBLEMS_SHOWN = 10
+_BLINDING = frozenset({"resolver-validating", "resolver-refuses-bogus"})
+
+
+class VerdictList(_VerdictsType):
+    """Verdicts separated by commas."""
+
+    name = "verdicts"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> frozenset[DomainVerdict]:
+        """Return the set of verdicts."""
+        if isinstance(value, frozenset):
+            return value
+        known = [verdict.value for verdict in DomainVerdict]
+        parts = [part.strip() for part in str(value).split(",") if part.strip()]
+        unknown = [part for part in parts if part not in known]
+        if unknown or not parts:
+            wrong = ", ".join(unknown)[:60]
+            self.fail(f"{wrong!r} is none of the verdicts {', '.join(known)}", param, ctx)
+        return frozenset(DomainVerdict(part) for part in parts)
+
+
+@click.command("scan", short_help="One pass over target lists; results go into Parquet files.")
+@click.argument("targets", nargs=-1, metavar="TARGETS...")
+@click.option("--output", metavar="DIR", help="Directory of the Parquet history.")
+@click.option(
+    "--metrics-file",
+    metavar="FILE",
+    help="Write metrics there, for node_exporter's textfile collector.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the pass that was interrupted in DIR.")
+@click.option(
+    "--fail-on",
+    type=VerdictList(),
+    default=frozenset(),
+    metavar="VERDICT,...",
+    help="Exit with 1 if a domain has one of these verdicts.",
+)
+@scanner_options
+def command(
+    targets: tuple[str, ...],
+    output: str | None,
+    metrics_file: str | None,
+    resume: bool,
+    fail_on: frozenset[DomainVerdict],
+    **values: Any,
+) -> int:
+    """Check every domain of the target lists once; the results go into Parquet files.
+
+    TARGETS are files, directories or quoted globs: plain text with one domain a line, CSV with a
+    column "domain", or Prometheus file_sd. Domains are checked once however often they are named,
+    and a mail server is contacted once however many domains use it.
+
+    Ctrl-C ends the pass cleanly: what has been checked is kept, and --resume goes on with the rest.
+
+    \b
+    Examples:
+      danewatch scan partners.txt --output history
+      danewatch scan /etc/danewatch/targets.d --output /var/lib/danewatch --resume
+      danewatch scan partners.csv --output history --fail-on blocked,deferred
+
+    \b
+    Exit code:
+      0  the pass is complete           3  the scanner itself cannot see: its
+      1  a verdict of --fail-on            resolver or port 25 does not work
+      2  wrong usage or configuration,  130  interrupted, everything so far kept
+         or results cannot be kept
+    """
+    options = Options.take(values)
+    config = read_config(options)
+    if not targets and not config.targets.files:
+        raise CommandError("name a target list, as in: danewatch scan partners.txt --output DIR")
+    directory = output or config.history.directory
+    if directory is None:
+        raise CommandError("name a directory for the results with --output DIR")
+    settings = settings_from(options, config)
+    from scanner.cli.logs import set_up_logging
+
+    set_up_logging(options.log_level, options.log_format)
+    chosen = _load(targets or config.targets.files)
+    textfile = metrics_file or config.metrics.textfile
+    return _Scan(
+        targets=chosen.targets,
+        directory=Path(directory),
+        textfile=Path(textfile) if textfile else None,
+        resume=resume,
+        fail_on=fail_on,
+        options=options,
+        settings=settings,
+    ).run()
+
+
+def _load(paths: Sequence[str]) -> "TargetList":
+    """Return the targets; problems go to standard error, and no target at all is an error."""
+    from targets.load import load_targets
+
+    result = load_targets(paths)
+    for problem in result.problems[:MAX_PROBLEMS_SHOWN]:
+        _say(f"{problem}")
+    more = result.problem_count - MAX_PROBLEMS_SHOWN
+    if more > 0:
+        _say(f"and {more:,} more problems; danewatch targets check shows them")
+    if not result.targets:
+        raise CommandError("the target lists name no domain")
+    return result
+
+
+def _say(text: str) -> None:
+    click.echo(f"danewatch: {text}", err=True)
+
+
+class _Scan:
+    """One run of the command."""
+
+    def __init__(
+        self,
+        *,
+        targets: "Sequence[Target]",
+        directory: Path,
+        textfile: Path | None,
+        resume: bool,
+        fail_on: frozenset[DomainVerdict],
+        options: Options,
+        settings: "Settings",
+    ) -> None:
+        self._targets = targets
+        self._directory = directory
+        self._textfile = textfile
+        self._resume = resume
+        self._fail_on = fail_on
+        self._options = options
+        self._settings = settings
+
+    def run(self) -> int:
+        """Make the pass, show the summary, return the exit code."""
+        from scanner.cli.render_scan import Statistics
+        from scanner.cli.scan_sinks import choose_run
+        from scanner.cli.trio_run import run_trio
+        from scanner.run.clock import SystemClock
+
+        clock = SystemClock()
+        try:
+            run = choose_run(self._directory, resume=self._resume, now=clock.now())
+            waiting = [target for target in self._targets if target.domain not in run.done]
+            sinks, history, metrics = self._open_sinks(run, clock)
+        except (OSError, ValueError) as error:
+            raise CommandError(f"cannot keep results: {error}") from error
+        self._say_what_is_resumed(run, len(waiting))
+        statistics = Statistics(profile=self._settings.policy.profile, total=len(waiting))
+        started = time.monotonic()
+        result = run_trio(self._pass, waiting, sinks, statistics)
+        self._show_summary(statistics, result, history, metrics, time.monotonic() - started)
+        return self._exit_code(statistics, result)
+
+    def _open_sinks(
+        self, run: "Run", clock: "Clock"
+    ) -> "tuple[list[PassSink], HistorySink, MetricsSink | None]":
+        from scanner.cli.scan_sinks import HistorySink, LineSink, MetricsSink
+
+        history = HistorySink(self._directory, run, self._settings, self._targets, clock)
+        sinks: list[PassSink] = [history]
+        metrics = None
+        if self._textfile is not None:
+            metrics = MetricsSink(self._textfile, history, self._settings, run)
+            sinks.append(metrics)
+        if self._options.as_json:
+            sinks.append(LineSink(sys.stdout, self._settings.policy.profile))
+        return sinks, history, metrics
+
+    def _say_what_is_resumed(self, run: "Run", waiting: int) -> None:
+        if run.resumed is not None:
+            _say(f"going on with {run.run_id}: {len(run.done):,} checked, {waiting:,} to go")
+        elif self._resume:
+            _say("no interrupted pass to go on with; this is a new one")
+
+    async def _pass(
+        self,
+        waiting: "Sequence[Target]",
+        sinks: "Sequence[PassSink]",
+        statistics: "Statistics",
+    ) -> "PassResult":
+        from scanner.cli import wiring
+        from scanner.cli.render_scan import make_progress
+        from scanner.cli.scan_run import end_without_pass, run_pass
+
+        progress = make_progress(time.monotonic, no_color=self._options.no_color, write=_say)
+        async with wiring.open_scanner(self._settings) as scanner:
+            blind = await _why_blind(scanner)
+            if blind is not None:
+                return await end_without_pass(sinks, blind)
+
+            def on_written(check: "Check") -> None:
+                statistics.take(check)
+                progress.update(statistics)
+
+            with progress:
+                return await run_pass(scanner, waiting, sinks, on_written)
+
+    def _show_summary(
+        self,
+        statistics: "Statistics",
+        result: "PassResult",
+        history: "HistorySink",
+        metrics: "MetricsSink | None",
+        elapsed_seconds: float,
+    ) -> None:
+        from scanner.cli.render import Style, can_show_unicode, make_console, print_lines
+        from scanner.cli.render_scan import summary_lines
+
+        # With --json standard output holds documents and nothing else.
+        stream = sys.stderr if self._options.as_json else sys.stdout
+        console = make_console(stream, no_color=self._options.no_color)
+        files = [("history", str(self._directory))]
+        if metrics is not None and metrics.written:
+            files.append(("metrics", str(self._textfile)))
+        lines = summary_lines(
+            statistics,
+            result,
+            changes=history.changes,
+            change_count=history.change_count,
+            first_seen_count=history.first_seen_count,
+            elapsed_seconds=elapsed_seconds,
+            files=files,
+            style=Style(unicode=can_show_unicode(stream)),
+            width=console.width,
+        )
+        print_lines(console, lines)
+
+    def _exit_code(self, statistics: "Statistics", result: "PassResult") -> int:
+        if result.sink_error is not None:
+            return EXIT_USAGE
+        if result.interrupted:
+            return EXIT_INTERRUPTED
+        if result.blind is not None:
+            return EXIT_BLIND
+        if any(statistics.verdicts[verdict] for verdict in self._fail_on):
+            return EXIT_NOT_DELIVERED
+        return EXIT_OK
+
+
+async def _why_blind(scanner: "Scanner") -> str | None:
+    """Return why a pass would see nothing, after the self-test; what else is wrong is only said."""
+    result = await scanner.self_test()
+    for item in result.checks:
+        if not item.ok:
+            _say(f"{item.sentence}" + (f"\n  {item.remedy}" if item.remedy else ""))
+    return why_blind(result)
+
+
+def why_blind(result: "SelfTest") -> str | None:
+    """Return why nothing could be learnt with these resolvers, or None.
+
+    One resolver that answers is enough; one that answers without validating spoils everything,
+    since any of them may give the answer.
+    """
+    for item in result.checks:
+        if not item.ok and item.name in _BLINDING:
+            return item.sentence
+    if not any(item.ok for item in result.checks if item.name == "resolver-up"):
+        return "no resolver answers"
+    return None

@@ -6,9 +6,10 @@ never change their type or meaning; times are UTC with microseconds, durations i
 hashes lower-case hex; what was not measured is null, and the metric absent.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from scanner.model.vocabulary import Profile
 
@@ -425,6 +426,52 @@ def metrics_markdown(metrics: Sequence[Metric] = RESULT_METRICS) -> str:
             f"| {metric.sentence} |"
         )
     return "\n".join([*parts, ""])
+
+
+def document_markdown(schema: Mapping[str, Any]) -> str:
+    """Return the reference of a JSON Schema of ours: one table for each object in it."""
+    parts = _object_markdown("The document", schema)
+    for name, definition in schema["$defs"].items():
+        parts += _object_markdown(f"`{name}`", definition)
+    return "\n".join(parts)
+
+
+def _object_markdown(title: str, schema: Mapping[str, Any]) -> list[str]:
+    parts = [f"### {title}", "", schema["description"], ""]
+    parts += ["| key | type | meaning |", "|---|---|---|"]
+    parts += [
+        f"| `{path}` | {_json_type(value)} | {value['description']} |"
+        for path, value in _flat_properties(schema["properties"])
+    ]
+    return [*parts, ""]
+
+
+def _flat_properties(
+    properties: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, value in properties.items():
+        yield prefix + key, value
+        inner = value.get("items", value)
+        yield from _flat_properties(inner.get("properties", {}), f"{prefix}{key}.")
+
+
+def _json_type(value: Mapping[str, Any]) -> str:
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        words = ["null" if word is None else f"`{word}`" for word in value["enum"]]
+        return ", ".join(words)
+    if "anyOf" in value:
+        return " or ".join(_json_type(option) for option in value["anyOf"])
+    if "$ref" in value:
+        return str(value["$ref"]).removeprefix("#/$defs/")
+    if value["type"] == "array":
+        return f"array of {_json_type(value['items'])}"
+    if "additionalProperties" in value:
+        return f"object of {_json_type(value['additionalProperties'])} by profile"
+    types = value["type"] if isinstance(value["type"], list) else [value["type"]]
+    shown = "time" if value.get("format") == "date-time" else types[0]
+    return " or ".join([shown, *types[1:]])
 
 
 def _flat(columns: Sequence[Column], prefix: str = "") -> Iterator[tuple[str, Column]]:

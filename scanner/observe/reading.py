@@ -138,7 +138,7 @@ class Chain:
 
     def goes_on_after(self, heard: Heard) -> bool:
         """Take in what was heard; return whether the last name must be asked separately."""
-        self.errors += [error for error in heard.errors if error not in self.errors]
+        self.errors = list(dict.fromkeys([*self.errors, *heard.errors]))
         if heard.reply is None or heard.failure is not None:
             return False
         reply = heard.reply

@@ -13,8 +13,7 @@ The table speaks of hosts that were measured. Two rules extend it to hosts that 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scanner.judge.examination import Need
-from scanner.judge.outcomes import DELIVERABLE, OPPORTUNISTIC
+from scanner.judge.outcomes import DELIVERABLE
 from scanner.model.reasons import Reason
 from scanner.model.verdict import HostJudgement
 from scanner.model.vocabulary import DomainVerdict, HostOutcome
@@ -43,12 +42,13 @@ SCENARIO_1 = NOT_AUTHENTIC | {
 class Weighed:
     """A judged host with what the table needs to know beside its outcome.
 
-    ``need`` is what DANE demands at the host under this profile; ``forgeable_absence`` says that
-    it has no address and that this is not proven.
+    ``may_fail``: a measurement could show a failure, because DANE (or the sender's policy) demands
+    something there; without any demand a host that answers delivers. ``forgeable_absence``: it has
+    no address and that is not proven.
     """
 
     judgement: HostJudgement
-    need: Need = Need.NOTHING
+    may_fail: bool = True
     forgeable_absence: bool = False
 
     @property
@@ -94,10 +94,7 @@ def aggregate(
     failing = [host for host in hosts if _fails(host)]
     if failing:
         return Aggregate(verdict=DomainVerdict.DEGRADED, headline=failing[0].judgement)
-    undecided = [host for host in hosts if host.outcome is HostOutcome.INCONCLUSIVE]
-    if undecided and not _is_settled(deliverable, undecided):
-        return Aggregate(verdict=DomainVerdict.INCONCLUSIVE, headline=undecided[0].judgement)
-    return _everything_delivers(hosts, deliverable, mx_secure=mx_secure)
+    return _everything_delivers(hosts, mx_secure=mx_secure)
 
 
 def _is_inauthentic(host: Weighed) -> bool:
@@ -140,43 +137,51 @@ def _may_recover(host: Weighed) -> bool:
     return host.judgement.judged.transient and host.reason not in NOT_AUTHENTIC
 
 
-def _is_settled(deliverable: Sequence[Weighed], undecided: Sequence[Weighed]) -> bool:
-    """Return whether the undecided hosts cannot change the verdict, with no host failing.
+def _everything_delivers(hosts: Sequence[Weighed], *, mx_secure: bool) -> Aggregate:
+    """Return the verdict when no host fails, as far as the hosts we could not judge allow one.
 
-    With an opportunistic host and none authenticated the verdict is ``opportunistic`` whatever a
-    further host without DANE does: it delivers opportunistically, or it is down.
+    Such a host is down or delivers; where something is demanded of it, it may also fail.
     """
-    outcomes = {host.outcome for host in deliverable}
-    return (
-        HostOutcome.AUTHENTICATED not in outcomes
-        and bool(outcomes & OPPORTUNISTIC)
-        and all(host.need is Need.NOTHING for host in undecided)
+    measured = [host for host in hosts if host.outcome is not HostOutcome.INCONCLUSIVE]
+    undecided = [host for host in hosts if host.outcome is HostOutcome.INCONCLUSIVE]
+    found = _protection(measured, mx_secure=mx_secure)
+    if not undecided:
+        return found
+    settled = not any(host.may_fail for host in undecided) and (
+        found.verdict is _protection(hosts, mx_secure=mx_secure).verdict
     )
+    if settled:
+        return found
+    return Aggregate(verdict=DomainVerdict.INCONCLUSIVE, headline=undecided[0].judgement)
 
 
-def _everything_delivers(
-    hosts: Sequence[Weighed], deliverable: Sequence[Weighed], *, mx_secure: bool
-) -> Aggregate:
-    """Return how well mail is protected when every host that answers takes it."""
-    best = deliverable[0]
+def _protection(hosts: Sequence[Weighed], *, mx_secure: bool) -> Aggregate:
+    """Return how well mail is protected when every host that answers takes it.
+
+    A host we could not judge counts as one that delivers opportunistically.
+    """
+    deliverable = [
+        host
+        for host in hosts
+        if host.outcome in DELIVERABLE or host.outcome is HostOutcome.INCONCLUSIVE
+    ]
+    best = deliverable[0].judgement
     if not mx_secure:
         # Whoever forges the MX records chooses the host: never a secure delivery (§2.2.1).
         return Aggregate(
-            verdict=DomainVerdict.OPPORTUNISTIC,
-            headline=best.judgement,
-            reason=Reason.DOMAIN_UNSIGNED,
+            verdict=DomainVerdict.OPPORTUNISTIC, headline=best, reason=Reason.DOMAIN_UNSIGNED
         )
     if any(host.outcome is HostOutcome.AUTHENTICATED for host in deliverable):
         weaker = [
             host
             for host in hosts
             if host.forgeable_absence
-            or (host.outcome in DELIVERABLE and host.outcome is not HostOutcome.AUTHENTICATED)
+            or (host in deliverable and host.outcome is not HostOutcome.AUTHENTICATED)
         ]
         if weaker:
             return Aggregate(verdict=DomainVerdict.PARTIAL, headline=weaker[0].judgement)
         return Aggregate(verdict=DomainVerdict.PROTECTED)
-    opportunistic = [host for host in deliverable if host.outcome in OPPORTUNISTIC]
+    opportunistic = [host for host in deliverable if host.outcome is not HostOutcome.ENCRYPTED]
     if opportunistic:
         return Aggregate(verdict=DomainVerdict.OPPORTUNISTIC, headline=opportunistic[0].judgement)
-    return Aggregate(verdict=DomainVerdict.ENCRYPTED, headline=best.judgement)
+    return Aggregate(verdict=DomainVerdict.ENCRYPTED, headline=best)

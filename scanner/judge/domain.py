@@ -136,7 +136,9 @@ def _judge_profile(
         return by_route
     dane = dane_applies(route, profile=profile, policy=policy)
     weighed = [
-        _weigh(host, one, judgement, dane=dane)
+        _weigh(
+            host, judgement, may_fail=policy.mandatory or (dane and one.need is not Need.NOTHING)
+        )
         for host, one, judgement in zip(hosts, examined, judgements, strict=True)
     ]
     weighed += [Weighed(judgement=missing) for missing in _unobserved(route, judgements)]
@@ -230,15 +232,13 @@ def _no_mail(
     )
 
 
-def _weigh(
-    host: HostObservation, examined: Examination, judgement: HostJudgement, *, dane: bool
-) -> Weighed:
+def _weigh(host: HostObservation, judgement: HostJudgement, *, may_fail: bool) -> Weighed:
     absent = host.route.applicability is DaneApplicability.NO_ADDRESS
     denials = (host.route.ipv4, host.route.ipv6)
     proven = all(lookup is not None and lookup.status is DnssecStatus.SECURE for lookup in denials)
     return Weighed(
         judgement=judgement,
-        need=examined.need if dane else Need.NOTHING,
+        may_fail=may_fail,
         forgeable_absence=absent and not proven,
     )
 

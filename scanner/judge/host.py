@@ -19,6 +19,9 @@ Decisions of our own, where the specification leaves a choice:
   reach itself or nobody there; mail does not arrive.
 - Silence on an address family in which nothing answered in this run is our own until shown
   otherwise (``egress-unproven``).
+- An address in a family that our machine has no route for does not hide a failure seen at another
+  address of the host: a sender without that family meets exactly this failure. Where nothing but
+  silence was seen elsewhere, the host stays ``inconclusive`` (case 27).
 - A failure found within one of our own bounds (records, certificates, signatures, addresses) is
   ``inconclusive``: what lay beyond the bound might have matched.
 """
@@ -273,7 +276,7 @@ def _best(
     if not addresses:
         return _not_measured(route, profile=profile, policy=policy)
     best = min(
-        (address.judged for address in addresses),
+        _comparable([address.judged for address in addresses]),
         key=lambda found: (_RANK.index(found.outcome), not found.transient),
     )
     if best.outcome not in DELIVERABLE and route.addresses_ignored:
@@ -281,6 +284,13 @@ def _best(
             HostOutcome.INCONCLUSIVE, Reason.ADDRESSES_TOO_MANY, profile=profile, policy=policy
         )
     return best
+
+
+def _comparable(found: list[Judged]) -> list[Judged]:
+    """Return the judgements that decide: without a family we lack, where another one fails."""
+    if not any(one.outcome is HostOutcome.FAILED for one in found):
+        return found
+    return [one for one in found if one.reason is not Reason.NO_ROUTE]
 
 
 def _as_mandatory(found: Judged, route: MailRoute, *, profile: Profile, policy: Policy) -> Judged:

@@ -270,6 +270,24 @@ class TestOwnSide:
         assert found.own_fault == f"nothing listens at the resolver {address}"
         assert found.is_error
 
+    async def test_a_refusal_reaches_everyone_on_the_socket(self) -> None:
+        """The kernel tells one of them; the others would wait in vain."""
+        async with dns_server(honest) as server:
+            address = ServerAddress("127.0.0.1", server.port)
+        found: list[str | None] = []
+        limits = DnsLimits(
+            sockets_per_server=1, tries=1, try_timeout_seconds=60, total_timeout_seconds=120
+        )
+        async with open_resolver([address], limits=limits, clock=FixedClock()) as resolver:
+
+            async def one() -> None:
+                found.append((await resolver.lookup(Q)).own_fault)
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(one)
+        assert found == [f"nothing listens at the resolver {address}"] * 5
+
     async def test_a_resolver_that_comes_back_is_used_again(self) -> None:
         """A refused question spoils neither the sockets nor the next question."""
         async with dns_server(honest) as server:

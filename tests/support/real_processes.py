@@ -136,8 +136,8 @@ class RealServer:
 class Namespace:
     """A private network and file system view, with its own ports 25 and 53 and resolv.conf.
 
-    Needs root, or user namespaces with subordinate ids (newuidmap(1)). Ending it ends every process inside, because it is
-    a process namespace too.
+    Needs root, or user namespaces with subordinate ids (newuidmap(1)). Ending it ends every
+    process inside, because it is a process namespace too.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -271,9 +271,9 @@ def start_unbound(
         for apex, address in (stubs or {}).items()
     )
     roots = "" if stubs else f'root-hints: "{hints}"'
-    configuration = directory / "unbound.conf"
-    # val-log-level 2 puts the reason of each bogus answer into the log; qname-minimisation off
-    # keeps the questions NSD sees the ones that were asked.
+    configuration = directory / f"unbound-{port}.conf"
+    # val-log-level 2 puts the reason of each bogus answer into the log; without qname-minimisation
+    # NSD is asked what was asked.
     configuration.write_text(
         f"""server:
   directory: "{directory}"

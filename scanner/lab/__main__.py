@@ -16,6 +16,7 @@ from scanner.lab.catalogue import demo_plan, scenario_plan
 from scanner.lab.export import write_universe
 from scanner.lab.generate import generate
 from scanner.lab.lab import Lab, open_lab
+from scanner.lab.mailhost import has_ipv6_loopback
 from scanner.lab.plan import LabPlan
 
 DEFAULT_SECONDS = 300.0
@@ -50,7 +51,7 @@ def _plan(options: argparse.Namespace) -> LabPlan:
         return generate(now, options.domains, seed=options.seed, fault_share=options.fault_share)
     if options.demo:
         return demo_plan(now)
-    return scenario_plan(now, options.scenario or None)
+    return scenario_plan(now, options.scenario or None, ipv6=has_ipv6_loopback())
 
 
 def _facts(lab: Lab) -> dict[str, object]:

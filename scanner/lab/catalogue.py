@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from scanner.lab.builder import Builder
-from scanner.lab.edge_cases_dns import DNS_EDGE_CASES
+from scanner.lab.edge_cases_dns import DNS_EDGE_CASES, case27
 from scanner.lab.edge_cases_tls import TLS_EDGE_CASES
 from scanner.lab.plan import LabPlan
 from scanner.lab.scenarios_dns import DNS_SCENARIOS
@@ -25,10 +25,13 @@ ALL_SCENARIOS: tuple[Scenario, ...] = (
 )
 
 
-def scenario_plan(now: datetime, labels: Iterable[str] | None = None) -> LabPlan:
+def scenario_plan(
+    now: datetime, labels: Iterable[str] | None = None, *, ipv6: bool = False
+) -> LabPlan:
     """Return the lab of all scenarios, or of those named (``T12``, any case).
 
-    Raises KeyError for a label that is no scenario.
+    ``ipv6`` adds the one host that only has ``::1``; the machine must have that address (see
+    ``scanner.lab.mailhost.has_ipv6_loopback``). Raises KeyError for a label that is no scenario.
     """
     by_label = {label_of(scenario): scenario for scenario in ALL_SCENARIOS}
     wanted = by_label if labels is None else [label.upper() for label in labels]
@@ -36,6 +39,9 @@ def scenario_plan(now: datetime, labels: Iterable[str] | None = None) -> LabPlan
     for label in wanted:
         builder.label = label
         by_label[label](builder)
+    if ipv6:
+        builder.label = label_of(case27)
+        case27(builder)
     return builder.plan()
 
 

@@ -160,6 +160,18 @@ def case25(b: Builder) -> None:
     d.expect(DEFERRED, code="4.4.312")
 
 
+def case27(b: Builder) -> None:
+    """A host with an IPv6 address only; ``::1`` is the only one a machine has without set-up."""
+    d = b.domain("case27", "MX host with an IPv6 address only")
+    name = d.sub("mx1")
+    chain = b.foundry.leaf(for_host(name))
+    address = b.mail_host(name, chain, address="::1")
+    d.zone.add(name, "AAAA", address)
+    d.zone.add(tlsa_owner(name), "TLSA", tlsa_text(chain.leaf))
+    d.mx(name, addresses=(address,))
+    d.expect(PROTECTED)
+
+
 def case29(b: Builder) -> None:
     """TLSA at the original name only, the target securely has none."""
     d = b.domain("case29", "secure alias, TLSA at the original name only")

@@ -16,7 +16,7 @@ from dns.rdatatype import RdataType
 
 from scanner.lab.plan import SERVER_FAULTS, DnsFault, DnsFaultKind, LabPlan
 from scanner.lab.universe import Universe
-from scanner.lab.zone import Zone, from_dns, to_dns
+from scanner.lab.zone import Zone, from_dns
 
 UNEXPORTABLE = SERVER_FAULTS | {DnsFaultKind.DENIAL_MISSING}
 """A missing denial record would break the chain for its neighbours too, so it stays in the file."""
@@ -110,9 +110,3 @@ def _key_signing_line(keys: dns.rrset.RRset) -> str:
         if key.flags & 1:  # secure entry point (RFC 4034 §2.1.1)
             return f". IN DNSKEY {key.to_text()}\n"
     raise ValueError("the root has no key-signing key")
-
-
-def origins(plan: LabPlan) -> list[str]:
-    """Return the origins of all zones, parents before children."""
-    names = sorted((to_dns(zone.origin) for zone in plan.zones), key=len)
-    return [from_dns(name) for name in names]

@@ -99,21 +99,30 @@ class Lab:
 async def open_lab(plan: LabPlan) -> AsyncIterator[Lab]:
     """Run the lab of ``plan`` until the block ends.
 
-    Raises OSError when no port can be had on every address.
+    Raises OSError when no port can be had on every address. What the block raises comes out as it
+    is, not wrapped in a group.
     """
     _raise_file_limit(len(plan.mail_hosts) + SPARE_FILES)
     universe = Universe(plan.zones, plan.now)
     responder = Responder(universe)
-    async with (
-        trio.open_nursery() as nursery,
-        open_name_server(responder, nursery) as server,
-        open_mail_hosts(plan.mail_hosts, nursery) as hosts,
-    ):
-        try:
-            yield Lab(plan, universe, responder, server, hosts)
-        finally:
-            # Before any socket closes, so that no task sees its socket vanish.
-            nursery.cancel_scope.cancel()
+    try:
+        async with (
+            trio.open_nursery() as nursery,
+            open_name_server(responder, nursery) as server,
+            open_mail_hosts(plan.mail_hosts, nursery) as hosts,
+        ):
+            try:
+                yield Lab(plan, universe, responder, server, hosts)
+            finally:
+                # Before any socket closes, so that no task sees its socket vanish.
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        only = group.exceptions[0]
+    else:
+        return
+    raise only
 
 
 def trust_anchor_text(universe: Universe) -> str:

@@ -67,11 +67,14 @@ async def open_name_server(
     """Serve ``responder`` on a free port until the block ends."""
     udp, listener = await _bind()
     server = NameServer(responder, udp.getsockname()[1])
-    with udp:
-        async with listener:
-            nursery.start_soon(server.serve_udp, udp, nursery)
-            nursery.start_soon(trio.serve_listeners, server.serve_tcp_client, [listener])
-            yield server
+    try:
+        nursery.start_soon(server.serve_udp, udp, nursery)
+        nursery.start_soon(trio.serve_listeners, server.serve_tcp_client, [listener])
+        yield server
+    finally:
+        # Not awaited: a cancelled await here would take the place of the caller's own exception.
+        udp.close()
+        listener.socket.close()
 
 
 async def _bind() -> tuple[trio.socket.SocketType, trio.SocketListener]:

@@ -415,6 +415,6 @@ def _names_allowed(path: tuple[ParsedCertificate, ...]) -> bool:
             continue
         for below in range(depth):
             exempt = below > 0 and path[below].is_self_issued
-            if not exempt and not constraints.allowed(limits, path[below]):
+            if not exempt and not constraints.allowed(limits, path[below], is_leaf=below == 0):
                 return False
     return True

@@ -24,17 +24,17 @@ from scanner.judge.certificate import (
 _DNS_LIKE = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})+\.?")
 
 
-def allowed(constraints: NameConstraints, certificate: ParsedCertificate) -> bool:
+def allowed(constraints: NameConstraints, certificate: ParsedCertificate, *, is_leaf: bool) -> bool:
     """Return whether every name of ``certificate`` respects ``constraints``.
 
-    Subtrees with a minimum or maximum, which RFC 5280 forbids, allow nothing.
+    ``is_leaf`` says that hosts may be known by its common names (RFC 7672 §3.2.3). Subtrees with a minimum or maximum, which RFC 5280 forbids, allow nothing.
     """
     if constraints.distances:
         return False
-    return all(_name_allowed(constraints, name) for name in _names(certificate))
+    return all(_name_allowed(constraints, name) for name in _names(certificate, is_leaf=is_leaf))
 
 
-def _names(certificate: ParsedCertificate) -> Iterator[GeneralName]:
+def _names(certificate: ParsedCertificate, *, is_leaf: bool) -> Iterator[GeneralName]:
     """Yield the names that constraints apply to."""
     yield from certificate.extensions.alternative_names
     subject = certificate.subject
@@ -46,7 +46,7 @@ def _names(certificate: ParsedCertificate) -> Iterator[GeneralName]:
             yield GeneralName(GN_EMAIL, email)
     # A common name that would be compared with host names (RFC 7672 §3.2.3) is a DNS name, or a CA
     # confined to one domain could name any host in it. OpenSSL does the same.
-    if GN_DNS not in forms and not certificate.extensions.is_ca:
+    if is_leaf and GN_DNS not in forms:
         for name in subject.common_names:
             if _DNS_LIKE.fullmatch(name):
                 yield GeneralName(GN_DNS, name.encode("ascii"))

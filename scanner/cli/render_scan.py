@@ -172,6 +172,10 @@ class BarProgress:
         )
         self._counts.plain = verdict_counts(statistics)
 
+    def refresh(self) -> None:
+        """Draw now."""
+        self._live.refresh()
+
 
 def make_progress(
     clock: Callable[[], float], *, no_color: bool, write: Callable[[str], None]
@@ -294,7 +298,8 @@ def _changes(
     for change in changes:
         reason = f" [{change.to_reason}]" if change.to_reason else ""
         text = words(f"{style.name(change.entity)}: {_what(change)}{_until(change)}", aside(reason))
-        yield from hanging(words("  "), text, width)
+        lead = words("  ") + marked(style, VERDICT_MARKS[DomainVerdict(change.to_status)])
+        yield from hanging(lead, text, width)
     if count > len(changes):
         yield words(f"  and {count - len(changes):,} more")
     if first_seen:

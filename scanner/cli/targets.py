@@ -71,7 +71,7 @@ def _document(result: object) -> dict[str, object]:
 
 def _echo_rest(count: int, noun: str) -> None:
     if count > 0:
-        click.echo(f"{noun}: … and {_count(count, noun)} more")
+        click.echo(f"{noun}: … and {count:,} more")
 
 
 def _count(count: int, noun: str) -> str:

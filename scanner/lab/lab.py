@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from scanner.lab.faults import Effect, NamedFault, break_domain
 from scanner.lab.mailhost import MailHosts, MailLog, open_mail_hosts
 from scanner.lab.nameserver import ADDRESS, NameServer, open_name_server
 from scanner.lab.plan import Fault, LabDomain, LabPlan
@@ -74,6 +75,12 @@ class Lab:
         """Make ``faults`` the only ones of ``domain``, in place of those it began with."""
         self._faults[domain] = faults
         self._apply()
+
+    def break_domain(self, domain: Name, name: NamedFault) -> Effect:
+        """Break ``domain`` by a named fault; return what a correct scanner must find then."""
+        effect = break_domain(self.plan, self.domains[domain], name)
+        self.set_fault(domain, *effect.faults)
+        return effect
 
     def clear_fault(self, domain: Name) -> None:
         """Repair ``domain``."""

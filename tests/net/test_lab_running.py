@@ -23,16 +23,18 @@ import pytest
 import trio
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from scanner.lab.__main__ import main
 from scanner.lab.builder import Builder
 from scanner.lab.ca import LeafSpec, for_host
 from scanner.lab.catalogue import demo_plan, scenario_plan
-from scanner.lab.faults import NamedFault, break_domain
+from scanner.lab.faults import NamedFault
 from scanner.lab.generate import generate
 from scanner.lab.lab import Lab, open_lab
 from scanner.lab.mailhost import has_ipv6_loopback
 from scanner.lab.plan import Behaviour, DnsFault, DnsFaultKind, LabPlan, MailFault, TlsKind
 from scanner.lab.responder import ResolverMode
 from scanner.model.names import Name
+from scanner.model.vocabulary import DomainVerdict
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PATIENCE = 10.0  # seconds a client waits for what must come
@@ -403,12 +405,13 @@ async def test_named_faults_change_the_certificate_shown(name: NamedFault) -> No
         bank = lab.domains[Name("bank.test")]
         host = bank.hosts[0]
         _, before = await in_thread(lambda: starttls(host.addresses[0], lab.smtp_port, host.host))
-        lab.set_fault(bank.name, *break_domain(plan, bank, name).faults)
+        effect = lab.break_domain(bank.name, name)
         _, after = await in_thread(lambda: starttls(host.addresses[0], lab.smtp_port, host.host))
         lab.clear_fault(bank.name)
         _, again = await in_thread(lambda: starttls(host.addresses[0], lab.smtp_port, host.host))
         assert before != after
         assert before == again
+        assert effect.exchange_online is DomainVerdict.BLOCKED
 
 
 async def test_an_error_inside_the_block_comes_out_unchanged() -> None:
@@ -457,6 +460,21 @@ def test_the_lab_runs_as_a_process_and_stops_itself(tmp_path: "os.PathLike[str]"
         process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "t01.test.zone" in os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "domains"),
+    [(["--demo"], 16), (["--domains", "5"], 5), (["--scenario", "T05", "--scenario", "T20"], 3)],
+)
+def test_the_command_line_chooses_the_plan(
+    options: list[str], domains: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Demo, generated or scenarios; the lab stops by itself after its time."""
+    main([*options, "--seconds", "0.01"])
+    facts = json.loads(capsys.readouterr().out)
+    shown = [item for item in facts["domains"] if item["label"] != "CASE27"]
+    assert len(shown) == domains
+    assert facts["smtp_port"] > 0
 
 
 def test_the_lab_process_refuses_to_run_for_ever() -> None:

@@ -81,7 +81,8 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
     async with open_resolver(
         settings.resolvers, limits=settings.dns_limits, clock=clock
     ) as resolver:
-        vantage = ResolverVantage(resolver, clock=clock)
+        cache = CachingResolver(resolver, clock=clock)
+        vantage = ResolverVantage(resolver, clock=clock, on_distrust=cache.forget_all)
         prober = SharedProber(
             SmtpProber(
                 limits=settings.probe_limits,
@@ -93,7 +94,6 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
             ),
             limits=settings.sharing_limits,
         )
-        cache = CachingResolver(resolver, clock=clock)
         observer = DomainObserver(
             resolver=cache,
             prober=prober,

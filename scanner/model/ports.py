@@ -30,8 +30,13 @@ class Resolver(Protocol):
 class VantageMonitor(Protocol):
     """Knows whether we ourselves can see."""
 
-    async def confirm(self) -> Vantage:
-        """Return the vantage from control questions begun after this call."""
+    async def confirm(self, *, since: float | None = None) -> Vantage:
+        """Return the vantage from control questions begun after this call.
+
+        With ``since``, a time of the event loop's clock, it vouches for everything looked up from
+        then on: not trusted either when control questions failed after that, or had failed before
+        and not yet succeeded again.
+        """
         ...
 
 

@@ -90,7 +90,7 @@ class DomainObserver:
             if scope.cancelled_caught
             else None
         )
-        vantage = await self._vantage.confirm()
+        vantage = await self._vantage.confirm(since=started)
         return DomainObservation(
             domain=domain,
             observed_at=observed_at,

@@ -6,6 +6,10 @@ control question whose answer is known: the SOA of the root always exists and is
 is asked after the observation it vouches for, since a resolver that worked before may have failed
 in between; and of every configured resolver, since any of them may have answered.
 
+A good test vouches for what lies behind it only if the test before was good as well: what was
+looked up between a failed test and the next good one was looked up blindly. So ``confirm`` takes
+the time of the first lookup, and ``on_distrust`` empties the caches of what no test vouches for.
+
 A resolver cut off from the world still knows the root's SOA by heart. Where that matters, hand in
 ``reach``, which makes a question no cache can answer.
 
@@ -13,8 +17,9 @@ Port 25 is judged by the probes themselves: one connection answered in a family,
 refused, proves the way out.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -75,9 +80,11 @@ class ResolverVantage:
         control_secure: Question = CONTROL_QUESTION,
         known_bogus: Question | None = None,
         reach: Callable[[], Question] | None = None,
+        on_distrust: Callable[[], None] = lambda: None,
     ) -> None:
         """``control_secure`` must exist and be signed. ``known_bogus`` is asked in the self-test
-        only. ``reach`` makes a question that must bring an answer, any, from beyond a cache."""
+        only. ``reach`` makes a question that must bring an answer, any, from beyond a cache.
+        ``on_distrust`` is called when everything looked up so far must be forgotten."""
         self._clock = clock
         self._limits = limits or VantageLimits()
         self._control = control_secure
@@ -90,26 +97,39 @@ class ResolverVantage:
             self._resolvers = tuple(zip(names, resolver.split(), streams, strict=True))
         else:
             self._resolvers = (("the resolver", resolver, None),)
+        self._on_distrust = on_distrust
         self._running = trio.Lock()
         self._begun = 0
         self._finished = 0
         self._next_at = 0.0
         self._servers: tuple[ServerVantage, ...] = ()
+        self._good_since = -math.inf
+        """When the first of the latest unbroken row of good tests began."""
+        self._failure = Vantage()
+        """What the last failed test found."""
         self._egress: dict[Family, bool | None] = dict.fromkeys(Family)
 
-    async def confirm(self) -> Vantage:
+    async def confirm(self, *, since: float | None = None) -> Vantage:
         """Return the vantage from control questions begun after this call.
 
         Tests are shared: whoever calls while one runs waits for the next. ``resolver_up`` is False
         when no resolver answers the control question, ``resolver_validating`` when any that
-        answers does so without proof.
+        answers does so without proof, and either when that was so at any time after ``since``.
         """
         wanted = self._begun + 1
         while self._finished < wanted:
             async with self._running:
                 if self._finished < wanted:
                     await self._test_all()
-        return self._vantage()
+        found = self._vantage()
+        if since is None or since >= self._good_since or not found.resolver_trusted:
+            return found
+        return replace(
+            found,
+            resolver_up=self._failure.resolver_up,
+            resolver_validating=self._failure.resolver_validating,
+            detail=f"{self._failure.detail} (until a moment ago)",
+        )
 
     def note_connection(self, family: Family, answered: bool | None) -> None:
         """Record one SMTP connection attempt.
@@ -151,6 +171,7 @@ class ResolverVantage:
         """Ask every resolver and keep what was found."""
         await trio.sleep_until(self._next_at)
         self._next_at = trio.current_time() + self._limits.min_interval_seconds
+        began_at = trio.current_time()
         self._begun += 1
         number = self._begun
         found: dict[str, ServerVantage] = {}
@@ -167,6 +188,17 @@ class ResolverVantage:
                     nursery.start_soon(test_one, name, resolver)
         self._servers = tuple(found.get(name) or _silent(name) for name, _, _ in self._resolvers)
         self._finished = number
+        self._draw_conclusions(began_at)
+
+    def _draw_conclusions(self, began_at: float) -> None:
+        found = self._vantage()
+        if not found.resolver_trusted:
+            self._good_since = math.inf
+            self._failure = found
+            self._on_distrust()
+        elif self._good_since == math.inf:
+            self._good_since = began_at
+            self._on_distrust()
 
     async def _test_one(self, name: str, resolver: Resolver) -> ServerVantage:
         control = await resolver.lookup(self._control)

@@ -111,6 +111,12 @@ class CachingResolver:
         for question in [q for q, entry in self._entries.items() if entry.lookup.is_error]:
             self._drop(question)
 
+    def forget_all(self) -> None:
+        """Drop everything, also what is on its way: nothing asked before now is remembered."""
+        self._entries.clear()
+        self._flights.clear()
+        self._octets = 0
+
     def statistics(self) -> CacheStatistics:
         """Return the counts as they are now."""
         return CacheStatistics(
@@ -128,10 +134,12 @@ class CachingResolver:
         self._flights[question] = flight
         try:
             flight.lookup = await self._resolver.lookup(question)
-            self._remember(question, flight.lookup)
+            if self._flights.get(question) is flight:
+                self._remember(question, flight.lookup)
             return flight.lookup
         finally:
-            del self._flights[question]
+            if self._flights.get(question) is flight:
+                del self._flights[question]
             flight.done.set()
 
     def _remembered(self, question: Question) -> Lookup | None:

@@ -292,6 +292,47 @@ class TestSingleFlight:
         assert cache.statistics().in_flight == 0
 
 
+class TestForgetting:
+    async def test_everything_is_forgotten_on_request(self, clock: HandClock) -> None:
+        """What a resolver said while it could not be trusted is asked again."""
+        inner = FakeResolver()
+        cache = CachingResolver(inner, clock=clock)
+        await cache.lookup(Q)
+        cache.forget_all()
+        assert cache.statistics().octets == 0
+        await cache.lookup(Q)
+        assert len(inner.asked) == 2
+
+    async def test_what_is_on_its_way_is_forgotten_too(self, clock: HandClock) -> None:
+        """An answer to a question asked before is given to its asker and not remembered."""
+        inner = FakeResolver()
+        inner.gate = trio.Event()
+        cache = CachingResolver(inner, clock=clock)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cache.lookup, Q)
+            await trio.testing.wait_all_tasks_blocked()
+            cache.forget_all()
+            inner.gate.set()
+        assert cache.statistics().entries == 0
+        assert cache.statistics().in_flight == 0
+
+    async def test_what_is_on_its_way_is_not_joined_any_more(self, clock: HandClock) -> None:
+        """A question asked afterwards is a query of its own, and remembered."""
+        inner = FakeResolver()
+        inner.gate = trio.Event()
+        cache = CachingResolver(inner, clock=clock)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cache.lookup, Q)
+            await trio.testing.wait_all_tasks_blocked()
+            cache.forget_all()
+            nursery.start_soon(cache.lookup, Q)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(inner.asked) == 2
+            inner.gate.set()
+        assert cache.statistics().entries == 1
+        assert cache.statistics().joins == 0
+
+
 class TestCounting:
     async def test_requests_and_hits_are_counted_and_told(self, clock: HandClock) -> None:
         """One miss, two hits; the hook hears the same."""

@@ -85,9 +85,11 @@ class Vouching:
 
     def __init__(self) -> None:
         self.asked_at: list[float] = []
+        self.since: list[float | None] = []
 
-    async def confirm(self) -> Vantage:
+    async def confirm(self, *, since: float | None = None) -> Vantage:
         self.asked_at.append(trio.current_time())
+        self.since.append(since)
         return Vantage(resolver_up=True, resolver_validating=True)
 
 
@@ -208,6 +210,7 @@ async def test_our_vantage_is_confirmed_after_the_last_lookup(
     assert seen.vantage.resolver_up
     assert len(vantage.asked_at) == 1
     assert vantage.asked_at[0] - started >= 0.03  # MX, then addresses, then TLSA
+    assert vantage.since == [started]  # and vouches for all of them
 
 
 async def test_a_host_with_a_failed_tlsa_lookup_is_not_contacted(

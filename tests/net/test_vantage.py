@@ -1,6 +1,7 @@
 """Control questions are asked after the call, of every resolver, shared, and never too often."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -221,6 +222,67 @@ class TestSharing:
                 nursery.start_soon(wait)
         assert [vantage.resolver_up for vantage in found] == [True] * 3
         assert resolver.begun == pytest.approx([0.0, 0.5])
+
+
+INSECURE_ROOT = replace(ROOT_SOA, status=DnssecStatus.INSECURE)
+
+
+class TestRecovery:
+    async def test_a_good_test_does_not_vouch_for_what_came_before_a_failed_one(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """Case 47: whoever looked things up while the resolver did not validate is told so, also
+        when it validates again by the time they ask; whoever begins afterwards is not."""
+        resolver = FakeResolver()
+        monitor = ResolverVantage(resolver, clock=FixedClock())
+        before = trio.current_time()
+        assert (await monitor.confirm(since=before)).resolver_trusted
+        resolver.says = INSECURE_ROOT
+        await trio.sleep(10)
+        assert not (await monitor.confirm()).resolver_trusted
+        await trio.sleep(10)
+        meanwhile = trio.current_time()
+        resolver.says = ROOT_SOA
+        await trio.sleep(10)
+        assert (await monitor.confirm()).resolver_trusted
+        for since in (before, meanwhile):
+            vantage = await monitor.confirm(since=since)
+            assert vantage.resolver_up is True
+            assert vantage.resolver_validating is False
+            assert vantage.detail is not None
+            assert vantage.detail.endswith("(until a moment ago)")
+        assert (await monitor.confirm(since=trio.current_time())).resolver_trusted
+
+    async def test_a_failure_now_is_told_as_it_is(self) -> None:
+        """A resolver that is down now is down, whatever was before."""
+        resolver = FakeResolver()
+        resolver.says = failed(LookupOutcome.TIMEOUT, detail="no reply")
+        monitor = ResolverVantage(resolver, clock=FixedClock())
+        vantage = await monitor.confirm(since=0.0)
+        assert vantage.resolver_up is False
+        assert vantage.detail == "the resolver does not answer . SOA: no reply"
+
+    async def test_caches_are_emptied_while_blind_and_once_on_recovery(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """Nothing answered between the last failed test and the first good one is kept."""
+        calls: list[float] = []
+        resolver = FakeResolver()
+        monitor = ResolverVantage(
+            resolver,
+            clock=FixedClock(),
+            on_distrust=lambda: calls.append(trio.current_time()),
+        )
+        await monitor.confirm()
+        assert calls == []
+        resolver.says = INSECURE_ROOT
+        await monitor.confirm()
+        await monitor.confirm()
+        assert len(calls) == 2
+        resolver.says = ROOT_SOA
+        await monitor.confirm()
+        await monitor.confirm()
+        assert len(calls) == 3
 
 
 class TestSeveralResolvers:

@@ -299,7 +299,7 @@ def case45(b: Builder) -> None:
     """More TLSA records than fit a datagram; the right one sorts first."""
     d = b.domain("case45", "six hundred TLSA records")
     chain = b.foundry.leaf(for_host(d.sub("mx1")))
-    # unbound does not validate an RRset of more than 64 KiB in canonical form: that is 920 of these.
+    # unbound does not validate an RRset of over 64 KiB in canonical form: that is 920 of these.
     wrong = [f"3 1 1 {'ff' * 30}{number:04x}" for number in range(600)]
     d.host(chain=chain, tlsa=[tlsa_text(chain.leaf), *wrong])
     d.expect(PROTECTED, findings=[Reason.TLSA_TOO_MANY])

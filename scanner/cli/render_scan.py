@@ -295,15 +295,20 @@ def _changes(
         return
     yield Text()
     yield words(("Changes since the last pass", "bold"))
+    yield from change_lines(changes, style, width)
+    if count > len(changes):
+        yield words(f"  and {count - len(changes):,} more")
+    if first_seen:
+        yield words(f"  {plural(first_seen, 'domain')} seen for the first time")
+
+
+def change_lines(changes: Sequence[Transition], style: Style, width: int) -> Iterator[Text]:
+    """Yield what changed for each domain, and when its mail begins to bounce."""
     for change in changes:
         reason = f" [{change.to_reason}]" if change.to_reason else ""
         text = words(f"{style.name(change.entity)}: {_what(change)}{_until(change)}", aside(reason))
         lead = words("  ") + marked(style, VERDICT_MARKS[DomainVerdict(change.to_status)])
         yield from hanging(lead, text, width)
-    if count > len(changes):
-        yield words(f"  and {count - len(changes):,} more")
-    if first_seen:
-        yield words(f"  {plural(first_seen, 'domain')} seen for the first time")
 
 
 def _what(change: Transition) -> str:

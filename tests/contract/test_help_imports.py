@@ -1,0 +1,35 @@
+"""``--help`` answers at once: no command loads what it needs only to work."""
+
+import subprocess
+import sys
+
+import pytest
+
+from scanner.cli.main import COMMANDS
+
+HEAVY = ("trio", "pyarrow", "OpenSSL", "pydantic", "rich", "dns", "cryptography", "yaml")
+CODE = """
+import sys
+from scanner.cli.main import run
+code = run({arguments!r})
+assert code == 0, code
+print("loaded:", *sorted({heavy!r} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    """In a process of its own, so that nothing is loaded already."""
+    result = subprocess.run(
+        [sys.executable, "-c", CODE.format(arguments=arguments, heavy=set(HEAVY))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "loaded:"

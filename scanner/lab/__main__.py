@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 async def _serve(plan: LabPlan, options: argparse.Namespace) -> None:
     with trio.move_on_after(options.seconds):
-        async with open_lab(plan) as lab:
+        async with open_lab(plan, smtp_port=options.smtp_port) as lab:
             if options.zone_files:
                 write_universe(lab.universe, Path(options.zone_files), plan)
             sys.stdout.write(json.dumps(_facts(lab)) + "\n")
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fault-share", type=float, default=0.1, help="of the generated lab, 0..1")
     parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, help="stop after so long")
     parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--smtp-port", type=int, metavar="N", help="default: one that is free")
     parser.add_argument("--zone-files", metavar="DIR", help="also write signed zone files there")
     return parser
 

@@ -103,9 +103,10 @@ class Lab:
 
 
 @asynccontextmanager
-async def open_lab(plan: LabPlan) -> AsyncIterator[Lab]:
+async def open_lab(plan: LabPlan, *, smtp_port: int | None = None) -> AsyncIterator[Lab]:
     """Run the lab of ``plan`` until the block ends.
 
+    The mail hosts are on ``smtp_port``, or on a port that is free.
     Raises OSError when no port can be had on every address. What the block raises comes out as it
     is, not wrapped in a group.
     """
@@ -116,7 +117,7 @@ async def open_lab(plan: LabPlan) -> AsyncIterator[Lab]:
         async with (
             trio.open_nursery() as nursery,
             open_name_server(responder, nursery) as server,
-            open_mail_hosts(plan.mail_hosts, nursery) as hosts,
+            open_mail_hosts(plan.mail_hosts, nursery, port=smtp_port) as hosts,
         ):
             try:
                 yield Lab(plan, universe, responder, server, hosts)

@@ -58,7 +58,9 @@ class MailLog:
 class MailHosts:
     """All mail hosts of a lab, listening."""
 
-    def __init__(self, plans: Iterable[MailHostPlan], nursery: trio.Nursery) -> None:
+    def __init__(
+        self, plans: Iterable[MailHostPlan], nursery: trio.Nursery, *, wanted_port: int | None
+    ) -> None:
         self._plans = {plan.address: plan for plan in plans}
         self._current = dict(self._plans)
         self._nursery = nursery
@@ -67,6 +69,7 @@ class MailHosts:
         self._listeners: dict[str, trio.SocketListener] = {}
         self._idle: dict[str, list[socket.socket]] = {}
         self.log = MailLog()
+        self._wanted_port = wanted_port
         self.port = 0
 
     @property
@@ -75,12 +78,12 @@ class MailHosts:
         return self._current
 
     def start(self) -> None:
-        """Find a port that is free everywhere and listen on every address.
+        """Find a port that is free everywhere, or take the one wanted, and listen on every address.
 
         Raises OSError when there is none.
         """
-        for _ in range(BIND_ATTEMPTS):
-            self.port = _free_port()
+        for _ in range(BIND_ATTEMPTS if self._wanted_port is None else 1):
+            self.port = _free_port() if self._wanted_port is None else self._wanted_port
             try:
                 for address in self._plans:
                     self._open(address)
@@ -166,10 +169,10 @@ class MailHosts:
 
 @asynccontextmanager
 async def open_mail_hosts(
-    plans: Iterable[MailHostPlan], nursery: trio.Nursery
+    plans: Iterable[MailHostPlan], nursery: trio.Nursery, *, port: int | None = None
 ) -> AsyncIterator[MailHosts]:
-    """Serve ``plans`` until the block ends."""
-    hosts = MailHosts(plans, nursery)
+    """Serve ``plans`` until the block ends, on a free port unless one is given."""
+    hosts = MailHosts(plans, nursery, wanted_port=port)
     hosts.start()
     try:
         yield hosts

@@ -274,9 +274,9 @@ def _verdict(
     if found.verdict is DomainVerdict.NO_MAIL:
         return _no_mail(Reason.NO_MAIL_HOST, profile=profile, policy=policy, hosts=hosts)
     other = under(not domain_scope).verdict if exchange else found.verdict
-    return _from_aggregate(
-        found, profile=profile, hosts=hosts, other=None if other is found.verdict else other
-    )
+    # What we could not see is no difference between two ways to read the documentation.
+    differs = other not in (found.verdict, DomainVerdict.INCONCLUSIVE)
+    return _from_aggregate(found, profile=profile, hosts=hosts, other=other if differs else None)
 
 
 def _from_aggregate(

@@ -80,15 +80,14 @@ def run(arguments: Sequence[str]) -> int:
     except CommandError as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        return EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
         return EXIT_USAGE
     except BrokenPipeError:
         _discard_output()
         return EXIT_BROKEN_PIPE
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("danewatch: interrupted", err=True)
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the waist: a bug of ours must not exit with 1,
         # which means "mail is blocked"; it is named as a bug, with the traceback.

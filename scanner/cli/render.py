@@ -103,6 +103,14 @@ def can_show_unicode(stream: IO[str]) -> bool:
     return encoding in ("utf-8", "utf8", "utf-8-sig", "utf-16", "utf-32")
 
 
+class PlainConsole(Console):
+    """A console that leaves the exit code to us when its reader goes away (rich's is 1)."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the command line end as it does for any output."""
+        raise BrokenPipeError
+
+
 def make_console(stream: IO[str] | None = None, *, no_color: bool = False) -> Console:
     """Return a console on ``stream`` (standard output when None).
 
@@ -114,7 +122,7 @@ def make_console(stream: IO[str] | None = None, *, no_color: bool = False) -> Co
     if reconfigure is not None and not can_show_unicode(target):
         reconfigure(errors="backslashreplace")
     on_terminal = target.isatty()
-    console = Console(
+    console = PlainConsole(
         file=target,
         force_terminal=on_terminal,
         color_system="auto" if on_terminal and not no_color else None,

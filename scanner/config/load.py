@@ -17,6 +17,7 @@ from scanner.config.settings import Config
 MAX_CONFIG_BYTES = 1024 * 1024
 """Ours; every setting with a comment of its own is a few KiB."""
 _MAX_SHOWN = 60
+_MAX_REASON = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +155,7 @@ def _explain(
     if kind in ("greater_than_equal", "less_than_equal"):
         return "out of bounds", _bounds(model, name)
     if kind == "value_error":
-        return str(context.get("error", "wrong value")), ""
+        return _printable(str(context.get("error", "wrong value")), _MAX_REASON), ""
     if kind in ("model_type", "model_attributes_type"):
         return "this is a table", f"write [{path[0]}] and its settings below"
     return _TYPE_REASONS.get(kind, "wrong value"), ""
@@ -211,9 +212,9 @@ def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _printable(text: str) -> str:
-    if len(text) > _MAX_SHOWN:
-        text = f"{text[: _MAX_SHOWN // 2 - 1]}…{text[-_MAX_SHOWN // 2 :]}"
+def _printable(text: str, limit: int = _MAX_SHOWN) -> str:
+    if len(text) > limit:
+        text = f"{text[: limit // 2 - 1]}…{text[-(limit // 2) :]}"
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

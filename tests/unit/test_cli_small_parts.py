@@ -139,8 +139,8 @@ def raiser(error: BaseException) -> Callable[[], NoReturn]:
     ("error", "code", "text"),
     [
         (ValueError("broken"), 70, "this is a bug in danewatch and says nothing about any domain"),
-        (KeyboardInterrupt(), 130, ""),
-        (click.Abort(), 130, ""),
+        (KeyboardInterrupt(), 130, "danewatch: interrupted\n"),
+        (click.Abort(), 130, "danewatch: interrupted\n"),
         (click.FileError("x", "y"), 2, "Could not open file"),
     ],
 )
@@ -165,6 +165,21 @@ def test_reader_that_went_away_ends_quietly(
     monkeypatch.setattr(main_module, "_discard_output", lambda: None)
     assert run(["config"]) == 141
     assert capfd.readouterr().err == ""
+
+
+class ClosedPipe(io.StringIO):
+    """A stream whose reader has gone."""
+
+    encoding = "utf-8"  # type: ignore[assignment]
+
+    def write(self, text: str) -> NoReturn:
+        raise BrokenPipeError
+
+
+def test_page_whose_reader_went_away_is_no_verdict() -> None:
+    """rich would end the process with 1, which means that mail is not delivered."""
+    with pytest.raises(BrokenPipeError):
+        make_console(ClosedPipe()).print("x")
 
 
 def test_main_ends_the_process_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:

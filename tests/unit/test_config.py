@@ -275,6 +275,12 @@ def test_hostile_values_are_shown_safely(tmp_path: Path) -> None:
     assert len(value) <= 60
 
 
+def test_long_values_do_not_make_long_reasons(tmp_path: Path) -> None:
+    """A reason that quotes the value is cut too."""
+    (problem,) = problems(tmp_path, f'[resolver]\nservers = ["{"x" * 5_000}"]')
+    assert len(str(problem)) < 500
+
+
 def test_keys_are_located_in_every_way_toml_writes_them() -> None:
     """Tables, dotted and quoted keys, long strings and arrays that look like keys."""
     text = (

@@ -385,6 +385,30 @@ def test_case_33_unclear_first_alias_is_a_failed_lookup(denied: bool) -> None:
     assert judgement.of(EXO).code == "4.4.312"
 
 
+def test_case_34_tlsa_at_an_alias_in_the_middle_is_ignored() -> None:
+    """Case 34: only the two ends of the chain are candidates (RFC 7672 §2.2.3)."""
+    world = base(1)
+    world.host("mx1.p.test", "192.0.2.1", aliases=[("middle.p.test", SEC), ("h.host.test", SEC)])
+    world.records("mx1.p.test")
+    world.records("h.host.test")
+    world.records("middle.p.test", tlsa(3, 1, 1, leaf()))
+    assert summary(world.judge()) == ("opportunistic", "opportunistic")
+    assert [one.name for one in world.asked_for(RRType.TLSA)] == [
+        "_25._tcp.h.host.test",
+        "_25._tcp.mx1.p.test",
+    ]
+
+
+def test_case_36_dname_alias_behaves_as_a_cname() -> None:
+    """Case 36, the verdict's share: what the answer shows is an alias, however it was made."""
+    world = base(1)
+    server = leaf("mx1.q.test")
+    world.host("mx1.p.test", "192.0.2.1", aliases=[("mx1.q.test", SEC)])
+    world.records("mx1.q.test", tlsa(3, 1, 1, server))
+    world.probe("mx1.p.test", server)
+    assert summary(world.judge()) == ("protected", "protected")
+
+
 def test_case_37_alias_loop_of_one_host_lets_others_deliver() -> None:
     """Case 37."""
     world = base()

@@ -187,7 +187,10 @@ class RRset:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignedMessage:
-    """One whole reply to a question with DO and CD. Sections additional is not kept."""
+    """One whole reply to a question with DO and CD. The additional section is not kept.
+
+    ``truncated`` says that TC was set: then nothing but the header was read (RFC 2181 §9).
+    """
 
     question: Question
     question_labels: CanonicalName
@@ -197,6 +200,7 @@ class SignedMessage:
     edns: bool
     extended_errors: tuple[ExtendedError, ...] = ()
     server: str = ""
+    truncated: bool = False
 
     def find(self, owner: CanonicalName, rdtype: int) -> RRset | None:
         """Return the RRset of the answer section with this owner and type."""

@@ -136,6 +136,15 @@ def _read_owner(wire: bytes, offset: int, names: dict[int, Name]) -> tuple[Name,
 def read_name(wire: bytes, offset: int) -> tuple[Name, int]:
     """Return the name at ``offset``, decompressed, and the offset after it (RFC 1035 §4.1.4).
 
+    Raises what ``read_labels`` raises.
+    """
+    labels, end = read_labels(wire, offset)
+    return name_from_labels(labels), end
+
+
+def read_labels(wire: bytes, offset: int) -> tuple[list[bytes], int]:
+    """Return the labels at ``offset``, case kept, and the offset after them (RFC 1035 §4.1.4).
+
     Raises MalformedResponseError for a name that is cut off, longer than 255 octets, uses a
     reserved label type, or follows a pointer that does not lead backwards.
     """
@@ -168,7 +177,7 @@ def read_name(wire: bytes, offset: int) -> tuple[Name, int]:
             if target >= lowest or jumps > MAX_NAME_JUMPS:
                 raise MalformedResponseError("a compression pointer that does not lead back")
             position = lowest = target
-    return name_from_labels(labels), position + 1 if end is None else end
+    return labels, position + 1 if end is None else end
 
 
 def _pointer_target(wire: bytes, position: int) -> int:

@@ -59,6 +59,7 @@ __all__ = [
     "decode_response",
     "earliest_expiration",
     "echoes_question",
+    "read_opt",
 ]
 
 MAX_EXTENDED_ERRORS = 16  # ours; a reply has one or two
@@ -173,7 +174,7 @@ def decode_response(
     if header.flags & _TC:
         return Reply(question=question, kind=ReplyKind.TRUNCATED, rcode=rcode, ad=ad, tc=True)
     sections = read_sections(wire, header, asked.end)
-    extended_rcode, errors = _read_opt(wire, sections.additional)
+    extended_rcode, errors = read_opt(wire, sections.additional)
     rcode |= extended_rcode << 4  # RFC 6891 §6.1.3
     answer = _Answer(wire=wire, question=question, sections=sections, max_aliases=max_aliases)
     if rcode in (_NOERROR, _NXDOMAIN):
@@ -341,7 +342,7 @@ def _is_within(name: Name, ancestor: Name) -> bool:
     return inner[len(inner) - len(outer) :] == outer if len(outer) <= len(inner) else False
 
 
-def _read_opt(
+def read_opt(
     wire: bytes, additional: tuple[RawRecord, ...]
 ) -> tuple[int, tuple[ExtendedError, ...]]:
     """Return the upper bits of the RCODE and the extended errors (RFC 6891, RFC 8914)."""

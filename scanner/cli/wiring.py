@@ -118,6 +118,10 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
             cache.forget_errors()
             prober.forget_failures()
 
+        def forget_everything() -> None:
+            cache.forget_all()
+            prober.forget()
+
         engine = Engine(
             observe=observe,
             judge=judged,
@@ -125,6 +129,7 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
             clock=clock,
             is_doubtful=is_doubtful,
             forget_failures=forget_failures,
+            forget_everything=forget_everything,
             limits=settings.engine_limits,
         )
         yield Scanner(engine=engine, vantage=vantage, prober=prober)

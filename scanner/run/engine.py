@@ -1,7 +1,7 @@
 """One pass over many domains: bounded, interruptible, and stopped when we cannot see.
 
 Targets are taken from the front by a fixed number of workers, so memory does not depend on the
-length of the list. Four things never reach a sink as somebody else's failure:
+length of the list. Five things never reach a sink as somebody else's failure:
 
 - A domain observed while our resolver was down or not validating is observed again once control
   questions succeed; if they do not for ``blind_patience_seconds`` the pass ends as blind, with
@@ -12,6 +12,8 @@ length of the list. Four things never reach a sink as somebody else's failure:
 - A failure of the transient class (a lookup that failed, a connection that was not answered) is
   looked at once more after the rest of the pass, with a fresh lookup and a fresh connection, and
   only the second look is reported.
+- When many checks in a row fail in ways that an outage of our own network explains, a domain that
+  worked earlier in the pass is looked at afresh; if it fails too, the pass ends as blind.
 - A bug in one check becomes an inconclusive check with a reason of its own; the pass goes on.
 """
 
@@ -33,8 +35,11 @@ from scanner.model.ports import Clock, Target
 from scanner.model.reasons import Reason
 from scanner.model.verdict import Check, Judgement
 from scanner.model.vocabulary import HostOutcome, LookupOutcome, RRType
+from scanner.run.outage import DEFAULT_RUN, OutageGuard, reached_somebody
 
 _log = logging.getLogger("danewatch.engine")
+
+_LIKE_AN_OUTAGE = "many checks in a row failed as an outage of our own network would make them"
 
 Observe = Callable[[Target], Awaitable[DomainObservation]]
 Judge = Callable[[DomainObservation], Judgement]
@@ -51,6 +56,8 @@ class EngineLimits:
     blind_retry_seconds: float = 5.0
     held_back: int = 5_000
     """Domains whose verdict waits for proof that our port 25 works; more are reported at once."""
+    outage_run: int = DEFAULT_RUN
+    """Doubtful checks in a row before we look whether our own network works."""
     second_looks: int = 10_000
     """Doubtful domains that are observed again at the end; more are reported on the first look."""
     second_look_after_seconds: float = 10.0
@@ -71,6 +78,7 @@ class _Pass:
     """The mutable state of one running pass."""
 
     waiting: Iterator[Target]
+    guard: OutageGuard
     held: list[tuple[Target, DomainObservation]] = field(default_factory=list)
     doubtful: list[Target] = field(default_factory=list)
     first_look: bool = True
@@ -90,16 +98,19 @@ class Engine:
         clock: Clock,
         is_doubtful: Callable[[Check], bool] = lambda _: False,
         forget_failures: Callable[[], None] = lambda: None,
+        forget_everything: Callable[[], None] = lambda: None,
         limits: EngineLimits | None = None,
     ) -> None:
         """``is_doubtful`` picks the checks that get a second look; ``forget_failures`` makes sure
-        that the second look is answered by nothing remembered from the first."""
+        that the second look is answered by nothing remembered from the first, and
+        ``forget_everything`` that a look at our own network is answered by nothing remembered."""
         self._observe = observe
         self._judge = judge
         self._confirm_vantage = confirm_vantage
         self._clock = clock
         self._is_doubtful = is_doubtful
         self._forget_failures = forget_failures
+        self._forget_everything = forget_everything
         self._limits = limits or EngineLimits()
         self._gate = trio.Lock()
 
@@ -114,8 +125,10 @@ class Engine:
         ``on_check`` is called by one task at a time for one target, and may wait: that is the back
         pressure of a slow sink. An exception from it ends the pass.
         """
-        state = _Pass(waiting=iter(targets))
+        state = _Pass(waiting=iter(targets), guard=OutageGuard(run=self._limits.outage_run))
         await self._run_workers(state, on_check)
+        if state.guard.suspects and state.guard.witness is None and state.blind is None:
+            state.blind = f"nothing answered: {_LIKE_AN_OUTAGE}"
         second_looks = len(state.doubtful)
         if state.doubtful and state.blind is None:
             await self._look_again(state, on_check)
@@ -139,6 +152,10 @@ class Engine:
         for target in state.waiting:
             check = await self._check_while_seeing(target, state)
             if check is None:
+                scope.cancel()
+                return
+            state.guard.note(target, check, doubtful=self._is_doubtful(check))
+            if state.guard.suspects and not await self._network_works(state):
                 scope.cancel()
                 return
             if _waits_for_egress(check) and len(state.held) < self._limits.held_back:
@@ -177,6 +194,26 @@ class Engine:
                 if trio.current_time() >= deadline:
                     return vantage.detail or "the resolver cannot be trusted"
                 await trio.sleep(self._limits.blind_retry_seconds)
+
+    async def _network_works(self, state: _Pass) -> bool:
+        """Look afresh at a domain that worked; without such a domain the pass decides at its end.
+
+        Each retry may take as long as a check of the witness, so the patience is a lower bound.
+        """
+        witness = state.guard.witness
+        async with self._gate:
+            deadline = trio.current_time() + self._limits.blind_patience_seconds
+            while witness is not None and state.guard.suspects and state.blind is None:
+                self._forget_everything()
+                if reached_somebody(await self.check(witness)):
+                    state.guard.clear()
+                elif trio.current_time() >= deadline:
+                    state.blind = (
+                        f"{witness.domain} answered before and not any more: {_LIKE_AN_OUTAGE}"
+                    )
+                else:
+                    await trio.sleep(self._limits.blind_retry_seconds)
+        return state.blind is None
 
     async def _settle_held(self, state: _Pass, on_check: OnCheck) -> None:
         """Judge what was held back, now that the pass knows whether port 25 works."""

@@ -1,6 +1,8 @@
 """A pass over many domains: bounded, isolated from single failures, honest when blind."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,10 +10,15 @@ import trio
 
 from scanner.model.names import Name
 from scanner.model.observation import (
+    AddressObservation,
+    DaneApplicability,
     DomainObservation,
+    HostObservation,
+    HostRoute,
     Lookup,
     MailRoute,
     MxKind,
+    ProbeStage,
     Question,
     Vantage,
 )
@@ -22,6 +29,7 @@ from scanner.model.vocabulary import (
     DeliveryPhase,
     DnssecStatus,
     DomainVerdict,
+    Family,
     HostOutcome,
     LookupOutcome,
     Profile,
@@ -32,6 +40,23 @@ from scanner.run.engine import Engine, EngineLimits
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SEEING = Vantage(resolver_up=True, resolver_validating=True)
 BLIND = Vantage(resolver_up=False, resolver_validating=None, detail="the resolver is silent")
+
+
+MX = Name("mx.p.test")
+ANSWERED = HostObservation(
+    preference=0,
+    route=HostRoute(host=MX, applicability=DaneApplicability.TLSA_ABSENT, tlsa_base=MX),
+    addresses=(
+        AddressObservation(
+            host=MX,
+            address="192.0.2.1",
+            family=Family.IPV4,
+            sni=MX,
+            observed_at=NOW,
+            stage=ProbeStage.DONE,
+        ),
+    ),
+)
 
 
 class FixedClock:
@@ -305,10 +330,98 @@ async def test_second_looks_are_bounded(autojump_clock: trio.testing.MockClock) 
         confirm_vantage=world.confirm,
         clock=FixedClock(),
         is_doubtful=transient,
-        limits=EngineLimits(second_looks=4),
+        limits=EngineLimits(second_looks=4, outage_run=100),
     )
     summary = await careful.run_pass(targets(20), kept)
     assert (summary.checked, summary.second_looks, len(world.observed)) == (20, 4, 24)
+
+
+class Outage(World):
+    """The network is up for the first ``good`` observations and from ``back_at`` on."""
+
+    def __init__(self, good: int, back_at: float = math.inf) -> None:
+        super().__init__()
+        self.good, self.back_at = good, back_at
+        self.epoch = trio.current_time()
+
+    async def observe(self, target: Target) -> DomainObservation:
+        await super().observe(target)
+        back = trio.current_time() - self.epoch >= self.back_at
+        works = len(self.observed) <= self.good or back
+        seen = observation(target.domain, proven(SEEING, works=works))
+        return replace(seen, hosts=(ANSWERED,)) if works else seen
+
+
+def outage_engine(world: World) -> Engine:
+    return Engine(
+        observe=world.observe,
+        judge=judged,
+        confirm_vantage=world.confirm,
+        clock=FixedClock(),
+        is_doubtful=transient,
+        limits=EngineLimits(domains_in_flight=4, outage_run=10),
+    )
+
+
+async def test_an_outage_of_our_own_network_ends_the_pass_and_blames_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Control questions answered from a cache do not help; the witness does."""
+    world, kept = Outage(good=5), Kept()
+    summary = await outage_engine(world).run_pass(targets(200), kept)
+    assert summary.blind is not None
+    assert "outage of our own network" in summary.blind
+    assert {c.observation.vantage.egress_ipv4 for c in kept.checks} == {True}
+    assert len(kept.checks) == 5
+
+
+async def test_a_network_that_comes_back_costs_time_only(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The doubtful domains of the outage get their second look and are fine."""
+    world, kept = Outage(good=5, back_at=30), Kept()
+    summary = await outage_engine(world).run_pass(targets(200), kept)
+    assert summary.blind is None
+    assert summary.checked == 200
+    assert {c.observation.vantage.egress_ipv4 for c in kept.checks} == {True}
+
+
+async def test_many_dead_partners_in_a_row_cost_one_look_at_the_witness(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A list sorted by health is no outage."""
+
+    class Sorted(World):
+        async def observe(self, target: Target) -> DomainObservation:
+            await super().observe(target)
+            seen = observation(target.domain, proven(SEEING, works=target.domain == "d0.test"))
+            return replace(seen, hosts=(ANSWERED,)) if target.domain == "d0.test" else seen
+
+    world, kept = Sorted(), Kept()
+    summary = await outage_engine(world).run_pass(targets(14), kept)
+    assert summary.blind is None
+    assert summary.checked == 14
+    assert world.observed.count("d0.test") > 1
+
+
+async def test_a_pass_in_which_nothing_answers_is_blind(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Without a single witness, many doubtful domains are our own doubt."""
+    world, kept = Outage(good=0), Kept()
+    summary = await outage_engine(world).run_pass(targets(50), kept)
+    assert summary.blind is not None
+    assert kept.checks == []
+
+
+async def test_a_short_list_of_dead_domains_is_reported(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Too few to suspect ourselves; each was looked at twice."""
+    world, kept = Outage(good=0), Kept()
+    summary = await outage_engine(world).run_pass(targets(3), kept)
+    assert summary.blind is None
+    assert summary.checked == 3
 
 
 async def test_a_failing_sink_ends_the_pass_with_its_own_error(

@@ -203,20 +203,23 @@ class _Search:
         queue: deque[tuple[ParsedCertificate, ...]] = deque([(self.leaf,)])
         while queue:
             path = queue.popleft()
-            issuers = tuple(self._issuers(path, pool))
-            for issuer in issuers:
+            # Each issuer is judged as soon as it is known to have signed: if the budget ends among
+            # its namesakes, what was found stays found.
+            is_dead_end, has_anchor = True, False
+            for issuer in self._issuers(path, pool):
+                is_dead_end = False
                 self.reached.add(issuer.der)
                 longer = (*path, issuer)
                 self._judge(longer, presented=True)
                 queue.append(longer)
             # An anchor only in DNS ends the path: by definition it is trusted as it stands.
-            anchors = tuple(self._issuers(path, only_in_dns))
-            for issuer in anchors:
+            for issuer in self._issuers(path, only_in_dns):
+                has_anchor = True
                 self._judge((*path, issuer), presented=False)
-            if not issuers:
+            if is_dead_end:
                 self.dead_ends.append(path)
-            if not issuers and not anchors and self._named(path, (*pool, *only_in_dns)):
-                self.bad_signature = True
+                if not has_anchor and self._named(path, (*pool, *only_in_dns)):
+                    self.bad_signature = True
 
     def _issuers(
         self, path: tuple[ParsedCertificate, ...], pool: tuple[ParsedCertificate, ...]

@@ -27,7 +27,8 @@ _DNS_LIKE = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})+\
 def allowed(constraints: NameConstraints, certificate: ParsedCertificate, *, is_leaf: bool) -> bool:
     """Return whether every name of ``certificate`` respects ``constraints``.
 
-    ``is_leaf`` says that hosts may be known by its common names (RFC 7672 §3.2.3). Subtrees with a minimum or maximum, which RFC 5280 forbids, allow nothing.
+    ``is_leaf`` says that the host may be known by its common names (RFC 7672 §3.2.3). Subtrees with
+    a minimum or maximum, which RFC 5280 forbids, allow nothing.
     """
     if constraints.distances:
         return False

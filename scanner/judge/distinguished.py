@@ -71,8 +71,8 @@ def distinguished_name(element: Element) -> DistinguishedName:
         canonical.append(tuple(sorted(_canonical(oid, value) for oid, value in attributes)))
         texts.append("+".join(_attribute_text(oid, value) for oid, value in attributes))
         for oid, value in attributes:
-            if oid == OID_COMMON_NAME:
-                common_names.append(printable(_decode(value) or ""))
+            if oid == OID_COMMON_NAME and (text := _decode(value)):
+                common_names.append(printable(text))
             elif oid == OID_EMAIL_ADDRESS:
                 emails.append(value.body)
     return DistinguishedName(

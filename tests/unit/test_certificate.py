@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from minting import (
     CLIENT_AUTH,
@@ -26,7 +26,7 @@ from minting import (
 )
 
 from scanner.judge.certificate import ParsedCertificate, load, read_certificate, spki_of
-from scanner.judge.publickey import is_public_key, is_weak_key, public_key
+from scanner.judge.publickey import describe_key, is_public_key, is_weak_key, public_key
 
 TLS_VECTORS = Path(__file__).parents[1] / "vectors" / "tls"
 CA = mint("Issuing CA", ca=True)
@@ -326,3 +326,55 @@ def test_weak_and_ancient_certificates_are_evidence_not_crashes() -> None:
         facts = read_certificate(der)
         assert (facts.key_type, facts.key_bits) == ("rsa", bits)
         assert facts.signature_algorithm == "sha1WithRSAEncryption"
+
+
+SUBJECT = LEAF.certificate.subject.public_bytes()
+VALIDITY = bytes.fromhex("301e170d") + b"261025120000Z" + bytes.fromhex("170d") + b"270123120000Z"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (ECDSA_SHA256, b"\x05\x00"),
+        (VALIDITY, b"\x30\x00"),
+        (VALIDITY, tlv(0x30, b"\x05\x00", b"\x05\x00")),
+        (SUBJECT, b"\x05\x00"),
+        (SUBJECT, tlv(0x30, tlv(0x31, tlv(0x30)))),
+        (SUBJECT, tlv(0x30, *[tlv(0x31)] * 65)),
+        (LEAF.spki, b"\x30\x00"),
+        (LEAF.spki, tlv(0x30, tlv(0x30), b"\x03\x01\x00")),
+        (LEAF.spki, b""),
+    ],
+)
+def test_an_outline_with_a_part_wrong_is_no_certificate(old: bytes, new: bytes) -> None:
+    """Each part has to have its shape; what stands in it is another matter."""
+    body = contents(LEAF.certificate.tbs_certificate_bytes)
+    assert old in body
+    data = tlv(0x30, tlv(0x30, body.replace(old, new, 1)), ECDSA_SHA256, b"\x03\x01\x00")
+    assert read_certificate(data).problem is not None
+
+
+@pytest.mark.parametrize("parts", [b"", b"\x30\x00", tlv(0x30, b"\x06\x01\x2a")])
+def test_an_extension_without_a_value_is_no_certificate(parts: bytes) -> None:
+    """The list itself cannot be followed any more."""
+    body = contents(LEAF.certificate.tbs_certificate_bytes)
+    extensions = body[body.index(LEAF.spki) + len(LEAF.spki) :]
+    broken = body.replace(extensions, tlv(0xA3, tlv(0x30, parts)) if parts else b"\xa3\x00")
+    data = tlv(0x30, tlv(0x30, broken), ECDSA_SHA256, b"\x03\x01\x00")
+    assert read_certificate(data).problem is not None
+
+
+def test_a_signature_that_is_no_whole_number_of_octets_signs_nothing() -> None:
+    """The certificate is readable; its signature can never hold."""
+    tbs = LEAF.certificate.tbs_certificate_bytes
+    assert parsed(tlv(0x30, tbs, ECDSA_SHA256, b"\x03\x02\x01\x80")).signature == b""
+
+
+def test_a_dsa_key_and_bytes_that_are_no_key_are_described() -> None:
+    """One by its size, the other not at all."""
+    key = dsa.generate_private_key(1024).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert describe_key(spki) == ("dsa", 1024)
+    assert is_weak_key(spki)
+    assert describe_key(b"junk") == (None, None)
+    assert describe_key(b"\x30\x00") == (None, None)

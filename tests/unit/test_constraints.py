@@ -201,6 +201,7 @@ def test_subtrees_with_a_distance_allow_nothing() -> None:
         (0x87, b"\xc0\x00\x02", b"\xc0\x00\x02\x00\xff\xff\xff\x00"),
         (0x81, b"no address", b"example.com"),
         (0x81, b"address.without.at", b"example.com"),
+        (0x86, b"no uri", b"example.com"),
     ],
 )
 def test_names_that_make_no_sense_are_neither_inside_nor_outside(

@@ -93,7 +93,6 @@ def judge(observation: DomainObservation, *, policy: Policy, now: datetime) -> J
             observation,
             hosts=hosts,
             examined=examined,
-            facts=facts,
             verdicts=verdicts,
             policy=policy,
             now=now,

@@ -23,7 +23,7 @@ from scanner.model.observation import (
 )
 from scanner.model.policy import Policy
 from scanner.model.reasons import Reason
-from scanner.model.verdict import Finding, HostFacts, HostJudgement, ProfileVerdict
+from scanner.model.verdict import Finding, HostJudgement, ProfileVerdict
 from scanner.model.vocabulary import DnssecStatus, DomainVerdict, HostOutcome, Profile, Severity
 
 SIGNATURE_WARNING = timedelta(hours=12)
@@ -33,12 +33,13 @@ every answer, others renew days ahead; less than 12 h left means that renewal is
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """One host with everything known of it: evidence, comparison, facts, and the verdict on it
-    under each profile (none where the profile came to its verdict without hosts)."""
+    """One host with everything known of it: evidence, comparison, and a verdict by profile.
+
+    ``judgements`` is empty where the profiles came to their verdicts without looking at hosts.
+    """
 
     host: HostObservation
     examined: Examination
-    facts: HostFacts
     judgements: tuple[tuple[Profile, HostJudgement], ...]
 
     def outcomes(self) -> set[HostOutcome]:
@@ -51,7 +52,6 @@ def findings_of(
     *,
     hosts: Sequence[HostObservation],
     examined: Sequence[Examination],
-    facts: Sequence[HostFacts],
     verdicts: Sequence[ProfileVerdict],
     policy: Policy,
     now: datetime,
@@ -65,8 +65,8 @@ def findings_of(
     if own and own[0] is not None and own[0] is not Reason.MX_TOO_MANY:
         return (_own_side(observation, own[0]),)
     seen = [
-        Seen(host=host, examined=one, facts=fact, judgements=_judgements_of(host, verdicts))
-        for host, one, fact in zip(hosts, examined, facts, strict=True)
+        Seen(host=host, examined=one, judgements=_judgements_of(host, verdicts))
+        for host, one in zip(hosts, examined, strict=True)
     ]
     found: list[Finding] = [*_about_domain(observation, seen, verdicts, now)]
     for one in seen:
@@ -75,7 +75,6 @@ def findings_of(
             host_findings(
                 one.host,
                 one.examined,
-                one.facts,
                 one.judgements,
                 route=observation.route,
                 policy=policy,

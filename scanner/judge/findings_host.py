@@ -30,11 +30,14 @@ from scanner.model.observation import (
 )
 from scanner.model.policy import Policy
 from scanner.model.reasons import Reason
-from scanner.model.verdict import CertificateFacts, Finding, HostFacts, HostJudgement, Judged
+from scanner.model.verdict import CertificateFacts, Finding, HostJudgement, Judged
 from scanner.model.vocabulary import DnssecStatus, HostOutcome, Profile, Severity
 
 MAX_RECORDS_SHOWN = 4
 """Records quoted in one message; the check document lists them all."""
+
+MAX_CERTIFICATES_QUOTED = 4
+"""Certificates whose dates are quoted in one message."""
 
 _Judgements = Sequence[tuple[Profile, HostJudgement]]
 
@@ -42,7 +45,6 @@ _Judgements = Sequence[tuple[Profile, HostJudgement]]
 def host_findings(
     host: HostObservation,
     examined: Examination,
-    facts: HostFacts,
     judgements: _Judgements,
     *,
     route: MailRoute,
@@ -54,7 +56,8 @@ def host_findings(
     yield from _about_lookups(host.route, judgements)
     yield from _about_unprotected_records(host.route)
     yield from _about_records(host.route.host, examined)
-    yield from _about_reasons(host.route.host, examined, facts, judgements)
+    yield from _about_demand(host.route.host, judgements)
+    yield from _about_reasons(host.route.host, examined, judgements)
     yield from _about_consistency(host.route.host, judgements)
     yield from _about_matching(host.route.host, examined)
     for probe in examined.probes:
@@ -131,9 +134,14 @@ def _about_records(host: str, examined: Examination) -> Iterator[Finding]:
         yield note(Reason.TLSA_ONLY_SHA512, host, "no SHA-256 record beside them")
 
 
-def _about_reasons(
-    host: str, examined: Examination, facts: HostFacts, judgements: _Judgements
-) -> Iterator[Finding]:
+def _about_demand(host: str, judgements: _Judgements) -> Iterator[Finding]:
+    """Yield that the sender's own demand for DANE is not met, which no address shows."""
+    for _, judgement in judgements:
+        if judgement.judged.reason is Reason.DANE_REQUIRED:
+            yield note(Reason.DANE_REQUIRED, host, judgement.judged.detail or "")
+
+
+def _about_reasons(host: str, examined: Examination, judgements: _Judgements) -> Iterator[Finding]:
     """Yield one finding for each reason why an address does not give what DANE asks for.
 
     Also for an address that does not decide: a host is judged by its best one.
@@ -145,7 +153,7 @@ def _about_reasons(
                 said.setdefault(reason, []).append(address.address)
     for reason, addresses in said.items():
         where = ", ".join(dict.fromkeys(addresses))
-        evidence = _evidence(reason, examined, facts, addresses[0])
+        evidence = _evidence(reason, examined, addresses[0])
         yield note(
             reason,
             host,
@@ -179,7 +187,7 @@ def _severity(reason: Reason, addresses: Sequence[str], judgements: _Judgements)
     return Severity.WARNING if delivers else None
 
 
-def _evidence(reason: Reason, examined: Examination, facts: HostFacts, address: str) -> str:
+def _evidence(reason: Reason, examined: Examination, address: str) -> str:
     """Return the facts behind a reason at one address: hashes, dates, names, the reply."""
     probe = next((one for one in examined.probes if one.probe.address == address), None)
     if probe is None:
@@ -189,7 +197,9 @@ def _evidence(reason: Reason, examined: Examination, facts: HostFacts, address: 
     leaf = read_certificate(probe.probe.chain[0])
     match reason:
         case Reason.CERTIFICATE_EXPIRED | Reason.CERTIFICATE_NOT_YET_VALID:
-            return _validity(probe, facts, address)
+            return _validity(probe)
+        case Reason.TLS_VERSION_TOO_OLD:
+            return str(probe.probe.tls_version)
         case Reason.CERTIFICATE_NAME_MISMATCH:
             return f"the certificate names {', '.join(leaf.names[:3]) or 'nobody'}"
         case _:
@@ -198,14 +208,12 @@ def _evidence(reason: Reason, examined: Examination, facts: HostFacts, address: 
             return f"published: {'; '.join(records)}; {seen}" if records else seen
 
 
-def _validity(probe: ExaminedProbe, facts: HostFacts, address: str) -> str:
-    for one in facts.addresses:
-        if one.address == address:
-            return "; ".join(
-                f"{item.subject}: valid {_day(item.not_before)} to {_day(item.not_after)}"
-                for item in one.chain[:MAX_RECORDS_SHOWN]
-            )
-    return f"{len(probe.probe.chain)} certificates"
+def _validity(probe: ExaminedProbe) -> str:
+    chain = [read_certificate(item) for item in probe.probe.chain[:MAX_CERTIFICATES_QUOTED]]
+    return "; ".join(
+        f"{item.subject or item.sha256}: valid {_day(item.not_before)} to {_day(item.not_after)}"
+        for item in chain
+    )
 
 
 def _about_consistency(host: str, judgements: _Judgements) -> Iterator[Finding]:

@@ -171,8 +171,8 @@ def _authenticate(
     policy: Policy,
 ) -> tuple[HostOutcome, Reason | None, str | None]:
     """Return outcome, reason and detail of a TLS session that must authenticate (C15 to C28)."""
-    if found is None:
-        return HostOutcome.FAILED, Reason.TLSA_MISMATCH, None
+    # A chain and usable records are there, so ``examine`` has compared them.
+    assert found is not None
     exchange = profile is Profile.EXCHANGE_ONLINE
     if found.matched:
         reason = _date_failure(found) if exchange else None

@@ -232,6 +232,16 @@ def test_old_tls_is_a_finding_under_both_profiles() -> None:
     judgement = world.judge()
     assert summary(judgement) == ("protected", "blocked")
     assert "TLSv1" in findings(judgement, Reason.TLS_OLD_VERSION)[0].message
+    assert "TLSv1)" in findings(judgement, Reason.TLS_VERSION_TOO_OLD)[0].message
+
+
+def test_unmet_demand_for_dane_is_a_finding() -> None:
+    """It says what would happen without the demand."""
+    world = base(1)
+    world.records("mx1.p.test")
+    [finding] = findings(world.judge(Policy(mandatory=True)), Reason.DANE_REQUIRED)
+    assert finding.where == MX1
+    assert "opportunistic-tls" in finding.message
 
 
 def test_chain_longer_than_looked_at_is_a_finding() -> None:

@@ -8,7 +8,6 @@ same of a host; what danewatch says beyond that, and why, stands in ``docs/peers
 
 import functools
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,34 +16,11 @@ from typing import Any
 
 import pytest
 from real_certificates import DAY, Credential, authority, issued, self_signed
-from real_mail import Finger, MailHost, posttls_finger, start_postfix
+from real_mail import AGREEING, Finger, MailHost, Said, posttls_finger, start_postfix
 from real_processes import Namespace
 from real_zones import Zone, sign_tree, start_nsd, start_unbound
 
 pytestmark = [pytest.mark.scenario, pytest.mark.real_servers]
-
-VERIFIED = "verified"
-"""TLS came up and the certificate matched a TLSA record."""
-REJECTED = "rejected"
-"""TLS came up, the certificate had to match and did not."""
-UNAUTHENTICATED = "unauthenticated"
-"""TLS came up and the certificate did not have to match."""
-NO_TLS = "no-tls"
-"""An SMTP session without TLS: posttls-finger does not say whether mail would have been sent."""
-LOOKUP_ERROR = "lookup-error"
-"""No connection, because a DNS lookup failed."""
-NO_HOST = "no-host"
-"""No connection, because there is no mail host."""
-
-AGREEING: dict[str, set[str]] = {
-    VERIFIED: {"authenticated"},
-    REJECTED: {"failed"},
-    UNAUTHENTICATED: {"encrypted", "opportunistic-tls"},
-    NO_TLS: {"failed", "opportunistic-clear"},
-    LOOKUP_ERROR: {"lookup-failed"},
-    NO_HOST: set(),
-}
-"""Which outcomes of a host (profile ``rfc7672``) say the same as posttls-finger does."""
 
 ONE_HOST = "@ MX 10 mx\nmx A {address}\n"
 
@@ -63,7 +39,7 @@ class Case:
     """
 
     name: str
-    finger: str
+    finger: Said
     rfc: Expected
     exo: Expected
     chain: str | None = "leaf"
@@ -93,39 +69,39 @@ def alike(verdict: str, reason: str | None = None, code: str | None = None) -> d
 
 CASES = [
     # Certificates against records.
-    Case(name="match", tlsa=("3 1 1 leaf",), finger=VERIFIED, **alike("protected")),
-    Case(name="match-cert", tlsa=("3 0 1 leaf",), finger=VERIFIED, **alike("protected")),
-    Case(name="match-sha512", tlsa=("3 1 2 leaf",), finger=VERIFIED, **alike("protected")),
+    Case(name="match", tlsa=("3 1 1 leaf",), finger=Said.VERIFIED, **alike("protected")),
+    Case(name="match-cert", tlsa=("3 0 1 leaf",), finger=Said.VERIFIED, **alike("protected")),
+    Case(name="match-sha512", tlsa=("3 1 2 leaf",), finger=Said.VERIFIED, **alike("protected")),
     Case(
         name="match-full",
         tlsa=("3 1 0 leaf", "3 0 0 leaf"),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="rollover",
         tlsa=("3 1 1 other", "3 1 1 leaf"),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="mismatch",
         tlsa=("3 1 1 other",),
-        finger=REJECTED,
+        finger=Said.REJECTED,
         **blocked("tlsa-mismatch", "4.7.323"),
     ),
     Case(
         name="wrong-name",
         chain="issued-for-another",
         tlsa=("3 1 1 issued-for-another",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="expired",
         chain="expired",
         tlsa=("3 1 1 expired",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         rfc=PROTECTED,
         exo=("blocked", "certificate-expired", "4.7.322"),
     ),
@@ -133,14 +109,14 @@ CASES = [
         name="not-yet",
         chain="not-yet",
         tlsa=("3 1 1 not-yet",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         rfc=PROTECTED,
         exo=("blocked", "certificate-not-yet-valid", "4.7.323"),
     ),
     Case(
         name="agility",
         tlsa=("3 1 1 leaf", "3 1 2 other"),
-        finger=REJECTED,
+        finger=Said.REJECTED,
         rfc=("blocked", "tlsa-mismatch", None),
         exo=PROTECTED,
     ),
@@ -149,101 +125,101 @@ CASES = [
         name="ta",
         chain="issued",
         tlsa=("2 0 1 ca",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="ta-key",
         chain="issued",
         tlsa=("2 1 1 ca",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="ta-name",
         chain="issued-for-another",
         tlsa=("2 0 1 ca",),
-        finger=REJECTED,
+        finger=Said.REJECTED,
         **blocked("certificate-name-mismatch", "4.7.325"),
     ),
     Case(
         name="ta-expired",
         chain="issued-expired",
         tlsa=("2 0 1 ca",),
-        finger=REJECTED,
+        finger=Said.REJECTED,
         **blocked("certificate-expired", "4.7.322"),
     ),
     Case(
         name="ta-unsent",
         chain="issued-alone",
         tlsa=("2 0 1 ca",),
-        finger=REJECTED,
+        finger=Said.REJECTED,
         **blocked("trust-anchor-missing", "4.7.323"),
     ),
     Case(
         name="ta-in-dns",
         chain="issued-alone",
         tlsa=("2 0 0 ca",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="ta-key-in-dns",
         chain="issued-alone",
         tlsa=("2 1 0 ca",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="ta-key-is-leaf",
         chain="own-name",
         tlsa=("2 1 0 own-name",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="ta-is-leaf",
         tlsa=("2 0 1 leaf",),
-        finger=REJECTED,
+        finger=Said.REJECTED,
         **blocked("trust-anchor-is-leaf", "4.7.323"),
     ),
     Case(
         name="ta-other",
         chain="issued",
         tlsa=("2 0 1 other",),
-        finger=REJECTED,
+        finger=Said.REJECTED,
         **blocked("tlsa-mismatch", "4.7.323"),
     ),
     # Records that cannot be used.
     Case(
         name="pkix",
         tlsa=("1 1 1 leaf",),
-        finger=UNAUTHENTICATED,
+        finger=Said.ENCRYPTED,
         **alike("encrypted", "tlsa-all-unusable"),
     ),
     Case(
         name="short",
         tlsa=("3 1 1 truncated",),
-        finger=UNAUTHENTICATED,
+        finger=Said.ENCRYPTED,
         **alike("encrypted", "tlsa-all-unusable"),
     ),
     Case(
         name="pkix-right-ee-wrong",
         tlsa=("1 1 1 leaf", "3 1 1 other"),
-        finger=REJECTED,
+        finger=Said.REJECTED,
         **blocked("tlsa-mismatch", "4.7.323"),
     ),
     Case(
         name="pkix-wrong-ee-right",
         tlsa=("1 1 1 other", "3 1 1 leaf"),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="pkix-no-tls",
         chain=None,
         tlsa=("0 0 1 ca",),
-        finger=NO_TLS,
+        finger=Said.NO_TLS,
         **blocked("starttls-not-offered", "4.7.321"),
     ),
     # No TLS, no records.
@@ -251,14 +227,14 @@ CASES = [
         name="no-tls",
         chain=None,
         tlsa=("3 1 1 leaf",),
-        finger=NO_TLS,
+        finger=Said.NO_TLS,
         **blocked("starttls-not-offered", "4.7.321"),
     ),
-    Case(name="no-tlsa", finger=UNAUTHENTICATED, **alike("opportunistic", "tlsa-absent")),
+    Case(name="no-tlsa", finger=Said.OPPORTUNISTIC, **alike("opportunistic", "tlsa-absent")),
     Case(
         name="no-tlsa-no-tls",
         chain=None,
-        finger=NO_TLS,
+        finger=Said.CLEAR,
         **alike("opportunistic", "starttls-not-offered"),
     ),
     # Security of the names.
@@ -266,61 +242,61 @@ CASES = [
         name="unsigned",
         tlsa=("3 1 1 other",),
         zone={"signer": "none"},
-        finger=UNAUTHENTICATED,
+        finger=Said.OPPORTUNISTIC,
         **alike("opportunistic", "domain-unsigned"),
     ),
     Case(
         name="ldns-nsec3",
         tlsa=("3 1 1 leaf",),
         zone={"signer": "ldns", "nsec3": True},
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="opt-out-no-tlsa",
         zone={"nsec3": True, "opt_out": True},
-        finger=UNAUTHENTICATED,
+        finger=Said.OPPORTUNISTIC,
         **alike("opportunistic", "tlsa-absent"),
     ),
     Case(
         name="tlsa-bogus",
         tlsa=("3 1 1 leaf",),
         zone={"spoil": ("_25._tcp.mx.tlsa-bogus.test. TLSA",)},
-        finger=LOOKUP_ERROR,
+        finger=Said.LOOKUP_ERROR,
         **blocked("tlsa-dnssec-bogus", "4.7.324"),
     ),
     Case(
         name="address-bogus",
         tlsa=("3 1 1 leaf",),
         zone={"drop": ("mx.address-bogus.test. A",)},
-        finger=LOOKUP_ERROR,
+        finger=Said.LOOKUP_ERROR,
         **blocked("address-dnssec-bogus", "4.4.312"),
     ),
     Case(
         name="mx-bogus",
         tlsa=("3 1 1 leaf",),
         zone={"spoil": ("mx-bogus.test. MX",)},
-        finger=LOOKUP_ERROR,
+        finger=Said.LOOKUP_ERROR,
         **blocked("mx-dnssec-bogus", "4.4.312"),
     ),
     Case(
         name="zone-expired",
         tlsa=("3 1 1 leaf",),
         zone={"days": -3},
-        finger=LOOKUP_ERROR,
+        finger=Said.LOOKUP_ERROR,
         **blocked("mx-dnssec-bogus", "4.4.312"),
     ),
     Case(
         name="ds-wrong",
         tlsa=("3 1 1 leaf",),
         zone={"ds": "wrong-tag"},
-        finger=LOOKUP_ERROR,
+        finger=Said.LOOKUP_ERROR,
         **blocked("mx-dnssec-bogus", "4.4.312"),
     ),
     Case(
         name="host-unsigned",
         records="@ MX 10 host-unsigned.plain.test.\n",
-        finger=UNAUTHENTICATED,
+        finger=Said.OPPORTUNISTIC,
         **alike("opportunistic", "host-unsigned"),
     ),
     # Aliases.
@@ -329,21 +305,21 @@ CASES = [
         records="@ MX 10 mx\nmx CNAME real\nreal A {address}\n",
         owner="_25._tcp.real",
         tlsa=("3 1 1 leaf",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="alias-original",
         records="@ MX 10 mx\nmx CNAME real\nreal A {address}\n",
         tlsa=("3 1 1 leaf",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="alias-unsigned",
         records="@ MX 10 mx\nmx CNAME alias-unsigned.plain.test.\n",
         tlsa=("3 1 1 leaf",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
@@ -351,13 +327,13 @@ CASES = [
         owner="_tlsa",
         records=ONE_HOST + "_25._tcp.mx CNAME _tlsa\n",
         tlsa=("3 1 1 leaf",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="tlsa-alias-unsigned",
         records=ONE_HOST + "_25._tcp.mx CNAME _tlsa.plain.test.\n",
-        finger=UNAUTHENTICATED,
+        finger=Said.OPPORTUNISTIC,
         **alike("opportunistic", "tlsa-absent"),
     ),
     # No mail host, or no MX record.
@@ -366,19 +342,19 @@ CASES = [
         records="@ A {address}\n",
         owner="_25._tcp",
         tlsa=("3 1 1 leaf",),
-        finger=VERIFIED,
+        finger=Said.VERIFIED,
         **alike("protected"),
     ),
     Case(
         name="null-mx",
         records="@ MX 0 .\n@ A {address}\n",
-        finger=NO_HOST,
+        finger=Said.NO_HOST,
         **alike("no-mail", "null-mx", "5.1.10"),
     ),
     Case(
         name="host-missing",
         records="@ MX 10 gone\n@ A {address}\n",
-        finger=NO_HOST,
+        finger=Said.NO_HOST,
         **alike("no-mail", "no-mail-host"),
     ),
 ]
@@ -475,25 +451,11 @@ def _rdata(entry: str, make: dict[str, Callable[[str], Credential]], host: str) 
     return make[whose](host).tlsa(*map(int, numbers))
 
 
-def said(finger: Finger) -> str:
-    """Put what posttls-finger printed into one word."""
-    if finger.trust == "Verified":
-        return VERIFIED
-    if finger.trust is not None:
-        # "server" or "CA" stands before these words only where the certificate had to match; a
-        # self-signed certificate that need not match is logged without it.
-        rejected = re.search(r"(server|CA) certificate verification failed", finger.text)
-        return REJECTED if rejected else UNAUTHENTICATED
-    if "try again" in finger.text or "lookup error" in finger.text:
-        return LOOKUP_ERROR
-    return NO_HOST if "not found" in finger.text or "not accept mail" in finger.text else NO_TLS
-
-
 @pytest.mark.parametrize("name", BY_NAME)
 def test_posttls_finger_says_what_the_table_says(world: MailWorld, name: str) -> None:
     """The set-up is what it claims to be, in the eyes of Postfix."""
     finger = world.finger(name)
-    assert said(finger) == BY_NAME[name].finger, finger.text
+    assert finger.said is BY_NAME[name].finger, finger.text
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -516,16 +478,14 @@ def test_danewatch_and_posttls_finger_agree(
     """The host's outcome under RFC 7672 is what posttls-finger says."""
     document = documents[name]
     outcomes = {host["outcomes"]["rfc7672"]["outcome"] for host in document["hosts"]}
-    finger = said(world.finger(name))
-    if finger in (LOOKUP_ERROR, NO_HOST):
-        # A failed or missing MX leaves no host to have an outcome: the verdict tells.
-        outcomes -= {"lookup-failed", "no-address"}
-        assert outcomes == set()
-        expected = {LOOKUP_ERROR: {"blocked", "deferred"}, NO_HOST: {"no-mail"}}[finger]
-        assert document["verdicts"]["rfc7672"]["verdict"] in expected
+    said = world.finger(name).said
+    assert outcomes <= AGREEING[said]
+    # A failed or missing MX leaves no host to have an outcome: then the verdict tells.
+    verdicts = {Said.LOOKUP_ERROR: {"blocked", "deferred"}, Said.NO_HOST: {"no-mail"}}
+    if said in verdicts:
+        assert document["verdicts"]["rfc7672"]["verdict"] in verdicts[said]
     else:
         assert len(outcomes) == 1
-        assert outcomes <= AGREEING[finger]
 
 
 def test_one_run_checks_many_domains(world: MailWorld) -> None:

@@ -6,6 +6,7 @@ certificates. It has its own configuration, queue and log, and never sees the ma
 
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from real_processes import Namespace, RealServer, program
@@ -76,24 +77,80 @@ def start_postfix(directory: Path, hosts: list[MailHost], *, inside: Namespace) 
     return RealServer("postfix", inside.command(["sh", "-c", start]), ready="daemon started")
 
 
+class Said(StrEnum):
+    """What posttls-finger found at one host, in a word."""
+
+    VERIFIED = "verified"
+    """TLS came up and the certificate matched a TLSA record."""
+    VERIFIED_INSECURE_MX = "verified-insecure-mx"
+    """The same, for a host that an unsigned MX record named; Postfix heeds its records."""
+    REJECTED = "rejected"
+    """TLS came up, the certificate had to match and did not."""
+    ENCRYPTED = "encrypted"
+    """TLS came up; there are TLSA records and none can be used."""
+    OPPORTUNISTIC = "opportunistic"
+    """TLS came up; there are no TLSA records that count."""
+    NO_TLS = "no-tls"
+    """No TLS session, and there are TLSA records: no mail is sent."""
+    CLEAR = "clear"
+    """No TLS session, and there are no TLSA records that count."""
+    LOOKUP_ERROR = "lookup-error"
+    """No connection, because a DNS lookup failed."""
+    NO_HOST = "no-host"
+    """No connection, because there is no mail host."""
+    CRASHED = "crashed"
+
+
+AGREEING: dict[Said, frozenset[str]] = {
+    Said.VERIFIED: frozenset({"authenticated"}),
+    Said.REJECTED: frozenset({"failed"}),
+    Said.ENCRYPTED: frozenset({"encrypted"}),
+    Said.OPPORTUNISTIC: frozenset({"opportunistic-tls"}),
+    # Whether the session or only TLS failed, posttls-finger does not always tell.
+    Said.NO_TLS: frozenset({"failed", "unreachable"}),
+    Said.CLEAR: frozenset({"opportunistic-clear", "unreachable"}),
+    Said.LOOKUP_ERROR: frozenset({"lookup-failed"}),
+    Said.NO_HOST: frozenset({"no-address"}),
+    Said.VERIFIED_INSECURE_MX: frozenset(),
+    Said.CRASHED: frozenset(),
+}
+"""Which outcomes of a host, under RFC 7672, say the same as posttls-finger."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finger:
-    """What posttls-finger said of a domain.
+    """One run of posttls-finger: the word it comes down to, and all it printed."""
 
-    ``trust`` is the word before "TLS connection established" (Verified, Trusted, Untrusted,
-    Anonymous), or None when no TLS session came about. ``text`` is all it printed.
-    """
-
-    trust: str | None
-    exit_code: int
+    said: Said
     text: str
 
 
-def posttls_finger(namespace: Namespace, domain: str, *options: str) -> Finger:
+def posttls_finger(namespace: Namespace, domain: str) -> Finger:
     """Ask posttls-finger about ``domain`` under the security level ``dane``."""
-    result = namespace.run(
-        program("posttls-finger"), "-c", "-t", "10", "-T", "10", "-l", "dane", *options, domain
-    )
+    # -v, because only then does it say that there are no (usable) TLSA records.
+    options = ["-c", "-v", "-t", "5", "-T", "5", "-l", "dane"]
+    result = namespace.run(program("posttls-finger"), *options, domain)
     text = result.stdout + result.stderr
-    match = re.search(r"(\w+) TLS connection established", text)
-    return Finger(trust=match[1] if match else None, exit_code=result.returncode, text=text)
+    return Finger(said=_word(text), text=text)
+
+
+def _word(text: str) -> Said:
+    if "panic:" in text:
+        return Said.CRASHED
+    tls = re.search(r"(\w+) TLS connection established", text)
+    unusable = "no usable TLSA records" in text or "all TLSA records unusable" in text
+    absent = "no TLSA records found" in text
+    if tls is None:
+        if "try again" in text or "lookup error" in text:
+            return Said.LOOKUP_ERROR
+        if "address lookup failed" in text:
+            return Said.NO_HOST
+        return Said.CLEAR if absent else Said.NO_TLS
+    if unusable:
+        return Said.ENCRYPTED
+    if absent:
+        return Said.OPPORTUNISTIC
+    if tls[1] == "Verified":
+        return Said.VERIFIED
+    insecure = "MX RRset insecure" in text
+    return Said.VERIFIED_INSECURE_MX if insecure and tls[1] == "Trusted" else Said.REJECTED

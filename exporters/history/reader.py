@@ -12,7 +12,7 @@ Rules:
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -131,38 +131,57 @@ def _batches(
             problems.append(error)
 
 
+_STATE_COLUMNS = (
+    "event_id",
+    "entity_type",
+    "entity",
+    "profile",
+    "to_status",
+    "to_reason",
+    "to_phase",
+)
+
+
 def _last_states(
     directory: Path, profile: Profile, problems: Problems | None
 ) -> dict[tuple[EntityType, str], State]:
-    latest: dict[tuple[EntityType, str], tuple[datetime, str, State]] = {}
-    columns = (
-        "event_id",
-        "observed_at",
-        "entity_type",
-        "entity",
-        "profile",
-        "to_status",
-        "to_reason",
-        "to_phase",
-    )
-    optional = ("failing_since",)
-    for batch in _batches(directory, TRANSITIONS, columns, optional=optional, problems=problems):
-        for row in batch.to_pylist():
-            if row["profile"] != profile:
-                continue
-            state = _state_of(directory, row, profile)
-            key = (state.entity_type, state.entity)
-            order = (row["observed_at"], row["event_id"], state)
-            if key not in latest or order[:2] > latest[key][:2]:
-                latest[key] = order
-    states = {key: state for key, (_, _, state) in latest.items()}
-    if not states:
-        return states
-    for key, seen_at in _last_seen(directory, profile, problems).items():
-        known = states.get(key)
-        if known is not None and seen_at > known.last_seen_at:
-            states[key] = replace(known, last_seen_at=seen_at)
-    return states
+    import pyarrow.compute as pc
+
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
+    for batch in _batches(
+        directory,
+        TRANSITIONS,
+        ("observed_at", *_STATE_COLUMNS),
+        optional=("failing_since",),
+        problems=problems,
+    ):
+        ours = batch.filter(pc.equal(batch.column("profile"), profile.value))
+        for row in _raw_rows(ours):
+            key = (row["entity_type"], row["entity"])
+            before = latest.get(key)
+            order = (row["observed_at"], row["event_id"])
+            if before is None or order > (before["observed_at"], before["event_id"]):
+                latest[key] = row
+    states = [_state_of(directory, row, profile) for row in latest.values()]
+    seen = _last_seen(directory, profile, problems) if states else {}
+    return {
+        key: replace(state, last_seen_at=max(state.last_seen_at, seen.get(key, state.since)))
+        for state in states
+        for key in [(state.entity_type, state.entity)]
+    }
+
+
+def _raw_rows(batch: "pyarrow.RecordBatch") -> Iterator[dict[str, Any]]:
+    """Yield rows with times as integer microseconds: most rows are superseded, and making a
+    datetime for each of them would take most of the time."""
+    import pyarrow
+
+    columns = [
+        _microseconds(column) if pyarrow.types.is_timestamp(column.type) else column
+        for column in batch.columns
+    ]
+    for values in zip(*(column.to_pylist() for column in columns), strict=True):
+        yield dict(zip(batch.schema.names, values, strict=True))
 
 
 def _state_of(directory: Path, row: dict[str, Any], profile: Profile) -> State:
@@ -174,7 +193,7 @@ def _state_of(directory: Path, row: dict[str, Any], profile: Profile) -> State:
             f"({error}); read the history with the version that wrote it, or a later one",
             path=directory,
         ) from error
-    observed_at = _utc(row["observed_at"])
+    observed_at = _moment(row["observed_at"])
     failing_since = row.get("failing_since")
     return State(
         entity_type=entity_type,
@@ -185,8 +204,22 @@ def _state_of(directory: Path, row: dict[str, Any], profile: Profile) -> State:
         phase=phase,
         since=observed_at,
         last_seen_at=observed_at,
-        failing_since=None if failing_since is None else _utc(failing_since),
+        failing_since=None if failing_since is None else _moment(failing_since),
     )
+
+
+def _microseconds(times: "pyarrow.Array") -> "pyarrow.Array":
+    """Return times as integers; tools that rewrote a file may have chosen another unit."""
+    import pyarrow
+
+    return times.cast(pyarrow.timestamp("us", tz="UTC"), safe=False).cast(pyarrow.int64())
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -249,8 +282,8 @@ def _latest(
     rows = pyarrow.table({"name": names, "time": times, "status": statuses})
     known = rows.filter(pc.not_equal(rows["status"], unknown))
     latest = known.group_by("name").aggregate([("time", "max")])
-    seen = (_utc(moment) for moment in latest["time_max"].to_pylist())
-    yield from zip(latest["name"].to_pylist(), seen, strict=True)
+    seen = _microseconds(latest["time_max"]).to_pylist()
+    yield from zip(latest["name"].to_pylist(), map(_moment, seen), strict=True)
 
 
 def _unfinished_run(

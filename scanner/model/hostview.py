@@ -5,18 +5,27 @@ DANE applies only below a secure MX RRset (RFC 7672 §2.2.1). A host with TLSA r
 ``authenticated`` for one domain and ``opportunistic-tls`` for an unsigned one in the same minute.
 States and metrics of the host itself are those a sender sees that came by a secure MX RRset;
 otherwise they would change with the order in which domains are checked.
+
+One thing still depends on the domain: a certificate under DANE-TA may name the mail domain instead
+of the host (RFC 7672 §3.2.2), and then matches for that domain and no other.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from scanner.model.names import Name
 from scanner.model.observation import DaneApplicability, HostObservation
+from scanner.model.reasons import Reason
 from scanner.model.verdict import Check, Judged
 from scanner.model.vocabulary import DnssecStatus, Profile
 
 _DEPENDS_ON_MX = frozenset({DaneApplicability.TLSA_PRESENT, DaneApplicability.TLSA_ERROR})
+
+_HOST_REASONS = {
+    DaneApplicability.TLSA_ABSENT: Reason.TLSA_ABSENT,
+    DaneApplicability.NOT_APPLICABLE: Reason.HOST_UNSIGNED,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,10 +57,17 @@ def host_views(check: Check, profile: Profile) -> Iterator[HostView]:
             host=judgement.host,
             preference=judgement.preference,
             observed_at=host_observed_at(host, check.observation.observed_at),
-            judged=judgement.judged,
+            judged=_of_the_host(judgement.judged, host.route.applicability),
             observation=host,
             for_every_domain=mx_secure or host.route.applicability not in _DEPENDS_ON_MX,
         )
+
+
+def _of_the_host(judged: Judged, applicability: DaneApplicability) -> Judged:
+    """Return ``judged`` with a reason that lies at the host and not at this domain."""
+    if judged.reason is not Reason.DOMAIN_UNSIGNED or applicability not in _HOST_REASONS:
+        return judged
+    return replace(judged, reason=_HOST_REASONS[applicability])
 
 
 def host_observed_at(host: HostObservation, otherwise: datetime) -> datetime:

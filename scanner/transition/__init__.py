@@ -1,0 +1,1 @@
+"""From checks to states and transitions: pure folding, no I/O."""

@@ -20,8 +20,10 @@ Confirmation of transient failures (verdict table 3e) has happened before a chec
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from scanner.model.hostview import host_views
 from scanner.model.names import Name
@@ -175,9 +177,8 @@ def fold_check(
         reason: str | None,
         *,
         code: str | None,
-        final_code: str | None = None,
-        pairs: Pairs = (),
-        evidence: Pairs = (),
+        final_code: str | None,
+        evidence: Callable[[], Pairs],
     ) -> None:
         key = (entity_type, entity)
         before = states.get(key)
@@ -192,14 +193,15 @@ def fold_check(
             final_code=final_code,
             observed_at=observed_at,
             queue_life=queue_life,
-            event_id=event_id_for(run_id, observed_at, key, profile, status, reason),
-            labels=pairs,
-            evidence=evidence,
+            event_id="",
+            labels=labels if entity_type is EntityType.DOMAIN else (),
         )
         if after is not None and after is not before:
             moved[key] = after
         if transition is not None:
-            transitions.append(transition)
+            # Only now: almost every check changes nothing, and needs neither.
+            event_id = event_id_for(run_id, observed_at, key, profile, status, reason)
+            transitions.append(replace(transition, event_id=event_id, evidence=evidence()))
 
     verdict = check.judgement.of(profile)
     take(
@@ -210,8 +212,7 @@ def fold_check(
         _text(verdict.reason),
         code=verdict.code,
         final_code=verdict.final_code,
-        pairs=labels,
-        evidence=_domain_evidence(check, verdict),
+        evidence=partial(_domain_evidence, check, verdict),
     )
     for view in host_views(check, profile):
         if view.for_every_domain:
@@ -222,7 +223,8 @@ def fold_check(
                 view.judged.outcome.value,
                 _text(view.judged.reason),
                 code=view.judged.code,
-                evidence=_host_evidence(check, view.host, view.judged.detail),
+                final_code=None,
+                evidence=partial(_host_evidence, check, view.host, view.judged.detail),
             )
     return moved, tuple(transitions)
 

@@ -4,10 +4,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 import sample_checks
 
+from scanner.model.observation import DaneApplicability
+from scanner.model.reasons import Reason
 from scanner.model.transition import State, Transition
-from scanner.model.verdict import Check
+from scanner.model.verdict import Check, Judged
 from scanner.model.vocabulary import (
     DeliveryPhase,
     DnssecStatus,
@@ -320,11 +323,55 @@ def test_an_unsigned_domain_says_nothing_about_a_host_with_tlsa_records() -> Non
     host = check.observation.hosts[0]
     with_tlsa = replace(
         host,
-        route=replace(host.route, applicability=sample_checks.DaneApplicability.TLSA_PRESENT),
+        route=replace(host.route, applicability=DaneApplicability.TLSA_PRESENT),
     )
     changed = replace(check, observation=replace(check.observation, hosts=(with_tlsa,)))
     assert [one.entity_type for one in folded(changed)[1]] == [EntityType.DOMAIN]
     assert [one.entity_type for one in folded(check)[1]] == [EntityType.DOMAIN, EntityType.MX]
+
+
+@pytest.mark.parametrize(
+    ("applicability", "reason"),
+    [
+        (DaneApplicability.TLSA_ABSENT, Reason.TLSA_ABSENT),
+        (DaneApplicability.NOT_APPLICABLE, Reason.HOST_UNSIGNED),
+    ],
+)
+def test_signed_and_unsigned_domains_agree_about_a_host_without_dane(
+    applicability: DaneApplicability, reason: Reason
+) -> None:
+    """The reason is the host's own, so checking both in turn changes nothing."""
+    base = sample_checks.opportunistic()
+    observed = base.observation.hosts[0]
+    route = replace(observed.route, applicability=applicability)
+    unsigned = replace(
+        base,
+        observation=replace(base.observation, hosts=(replace(observed, route=route),)),
+    )
+    host = observed.route.host
+    verdicts = sample_checks.both(
+        DomainVerdict.OPPORTUNISTIC,
+        [
+            sample_checks.host_verdict(
+                host, Judged(outcome=HostOutcome.OPPORTUNISTIC_TLS, reason=reason)
+            )
+        ],
+    )
+    mx = replace(base.observation.route.mx, status=DnssecStatus.SECURE)
+    signed = replace(
+        later(unsigned, 1, "signed.example"),
+        judgement=replace(base.judgement, verdicts=verdicts),
+    )
+    signed = replace(
+        signed,
+        observation=replace(signed.observation, route=replace(signed.observation.route, mx=mx)),
+    )
+    states, first = folded(unsigned)
+    assert [(one.entity, one.to_reason) for one in first[1:]] == [(host, reason)]
+    moved, second = folded(signed, states)
+    assert [one.entity for one in second] == ["signed.example"]
+    states.update(moved)
+    assert folded(later(unsigned, 2), states)[1] == ()
 
 
 def test_an_inconclusive_check_moves_no_state() -> None:

@@ -289,12 +289,15 @@ def test_a_column_added_later_may_be_missing(tmp_path: Path) -> None:
 
 
 def test_files_written_by_another_tool_are_read(tmp_path: Path) -> None:
-    """Merged and sorted by somebody, without our metadata, names of list levels changed."""
+    """Rewritten by somebody: no metadata of ours, other list level names, times in nanoseconds."""
     states = keep(tmp_path, [at(make(), NOW) for make in sample_checks.ALL.values()])
     for table in (TRANSITIONS, DOMAIN_CHECKS):
         (path,) = (tmp_path / table.name).glob("*/*.parquet")
         with pyarrow.parquet.ParquetFile(path) as file:
             plain = file.read().replace_schema_metadata(None)
+        index = plain.column_names.index("observed_at")
+        nanoseconds = plain["observed_at"].cast(pyarrow.timestamp("ns", tz="UTC"))
+        plain = plain.set_column(index, "observed_at", nanoseconds)
         pyarrow.parquet.write_table(
             plain, path, use_compliant_nested_type=False, compression="snappy"
         )

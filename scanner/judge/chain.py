@@ -192,7 +192,7 @@ class _Search:
         for record in self.records:
             if (record.selector, record.matching_type) == (SELECTOR_CERTIFICATE, MATCHING_FULL):
                 item = load(record.data)
-                if item is not None and item.der != self.leaf.der and item.der not in others:
+                if item is not None and item.der not in others:
                     found[item.der] = item
         return tuple(found.values())
 
@@ -414,7 +414,7 @@ def _names_allowed(path: tuple[ParsedCertificate, ...]) -> bool:
     """
     for depth, issuer in enumerate(path):
         limits = issuer.extensions.name_constraints
-        if depth == 0 or limits is None:
+        if limits is None:
             continue
         for below in range(depth):
             exempt = below > 0 and path[below].is_self_issued

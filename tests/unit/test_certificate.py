@@ -161,6 +161,13 @@ def test_extensions_are_read_as_the_path_needs_them() -> None:
     assert found.malformed == ()
 
 
+def test_an_unknown_extension_that_is_not_critical_is_passed_over() -> None:
+    """RFC 5280 §4.2: it may be ignored."""
+    extension = x509.UnrecognizedExtension(UNKNOWN_EXTENSION, b"\x05\x00")
+    found = parsed(mint("CA", ca=True, extensions=[(extension, False)]).der).extensions
+    assert found.unknown_critical == ()
+
+
 def with_extension(oid: str, value: str) -> ParsedCertificate:
     """A certificate whose one extension has ``value``, in hexadecimal."""
     extension = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), bytes.fromhex(value))

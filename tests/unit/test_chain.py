@@ -299,6 +299,40 @@ def test_self_issued_intermediates_are_exempt_from_name_constraints() -> None:
     assert result.paths[0][1].faults == (Reason.CHAIN_NAME_CONSTRAINT,)  # type: ignore[union-attr]
 
 
+def test_a_leaf_with_the_name_of_its_issuer_is_not_exempt() -> None:
+    """Only intermediates are, when a CA renews its own key."""
+    limits = x509.NameConstraints([x509.DNSName("example.com")], None)
+    top = mint("same", ca=True, extensions=[(limits, True)])
+    result = search(mint("same", top, key="leaf", dns=["outside.test"]), [top], anchor(top))
+    assert result.paths[0][1].faults == (Reason.CHAIN_NAME_CONSTRAINT,)  # type: ignore[union-attr]
+
+
+def test_the_common_name_of_an_intermediate_is_no_host_name() -> None:
+    """It may look like one and lie outside the constraints on hosts."""
+    limits = x509.NameConstraints([x509.DNSName("example.com")], None)
+    top = mint("root", ca=True, extensions=[(limits, True)])
+    middle = mint("ca.outside.test", top, ca=True)
+    result = search(mint("leaf", middle, dns=["a.example.com"]), [middle, top], anchor(top))
+    assert result.paths[0][1].faults == ()  # type: ignore[union-attr]
+
+
+def test_a_good_path_is_found_among_many_faulty_ones_of_the_same_length() -> None:
+    """Whichever was seen first."""
+    faulty = [mint("ca", ROOT, ca=False, serial=number) for number in range(2, 20)]
+    path = search(LEAF, [*faulty, CA, ROOT], anchor(ROOT)).paths[0][1]
+    assert path is not None
+    assert path.faults == ()
+
+
+def test_everything_a_bare_key_signed_must_be_in_date() -> None:
+    """There is no anchor certificate whose dates could be passed over."""
+    expired = mint("ca", ROOT, ca=True, days=(-60, -1))
+    bare = anchor(ROOT, selector=1, kind=0)
+    path = search(mint("leaf", expired), [expired], bare).paths[0][1]
+    assert path is not None
+    assert path.faults == (Reason.CERTIFICATE_EXPIRED,)
+
+
 def test_two_algorithms_in_one_certificate_make_the_signature_invalid() -> None:
     """RFC 5280 §4.1.1.2: inside and outside must be the same."""
     sha384 = bytes.fromhex("300a06082a8648ce3d040303")

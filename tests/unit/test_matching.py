@@ -192,6 +192,23 @@ def test_an_anchor_that_was_sent_is_reported_before_one_that_was_not() -> None:
     assert result.notes == ()
 
 
+def test_an_anchor_that_was_sent_is_reported_even_if_its_path_is_longer() -> None:
+    """A twin of the intermediate stands in DNS, the root was sent."""
+    twin = mint("ca", ROOT, ca=True, serial=2)
+    result = matched([LEAF, CA, ROOT], tlsa(2, 0, 0, twin), tlsa(2, 0, 1, ROOT))
+    assert result.anchor_in_handshake is True
+    assert len(result.path_sha256) == 3
+    assert set(result.records) == {tlsa(2, 0, 0, twin), tlsa(2, 0, 1, ROOT)}
+
+
+def test_names_are_no_error_where_no_record_asks_for_them() -> None:
+    """Usage 3 ignores names also when it does not match."""
+    other = mint("leaf", CA, dns=["other.test"])
+    result = matched([other, CA], tlsa(3, 1, 1, ROOT))
+    assert result.errors == (Reason.TLSA_MISMATCH,)
+    assert not result.name_ok
+
+
 def test_the_nearest_path_is_the_one_to_mend() -> None:
     """One anchor behind a faulty CA, another behind an expired one: renewing is enough."""
     faulty = mint("ca", ROOT, ca=False, serial=2)

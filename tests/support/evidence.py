@@ -64,6 +64,9 @@ SEEING = Vantage(resolver_up=True, resolver_validating=True, egress_ipv4=True, e
 MX1, MX2, MX3 = Name("mx1.p.test"), Name("mx2.p.test"), Name("mx3.p.test")
 P = Name("p.test")
 
+SOON = timedelta(hours=3)
+"""Ahead by less than any warning period."""
+
 _T = TypeVar("_T")
 _ALWAYS_CONTACTED = (
     DaneApplicability.TLSA_PRESENT,
@@ -298,4 +301,16 @@ def shown(verdict: ProfileVerdict) -> tuple[str | None, str | None, str | None]:
     return verdict.code, verdict.cause_code, verdict.final_code
 
 
-SOON = timedelta(hours=3)
+def assert_verdicts(
+    judgement: Judgement,
+    rfc: str,
+    exo: str,
+    code: str | None = None,
+    *,
+    cause: str | None = "same",
+) -> None:
+    """Both verdicts, and the three codes of Exchange Online. ``cause`` defaults to ``code``."""
+    assert summary(judgement) == (rfc, exo)
+    expected_cause = code if cause == "same" else cause
+    final = None if code is None else code.replace("4.", "5.", 1)
+    assert shown(judgement.of(EXO)) == (code, expected_cause, final)

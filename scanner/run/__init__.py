@@ -1,0 +1,1 @@
+"""Orchestration: passes over many domains, shared probes, caches, limits, and the clock."""

@@ -1,0 +1,1 @@
+"""Bytes to meaning and back: DNS messages and SMTP replies, without sockets or clocks."""

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 
 import scanner
+from scanner.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = [ROOT / name for name in ("scanner", "exporters", "targets")]
 MAX_MODULE_LINES = 600
+MAX_TEST_LINES = 900
 MAKE_COMMAND = re.compile(r"(?:^|[`\s])make ([a-z][a-z-]*)", re.MULTILINE)
+OUR_COMMAND = re.compile(r"(?:^|`|\$ )danewatch ([a-z]+)", re.MULTILINE)
 TREE_PATH = re.compile(r"`((?:scanner|exporters|targets|tests|docs|grafana|\.ci)/[\w./-]*\w)`")
 MARKDOWN_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -48,8 +52,8 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_no_module_outgrows_a_reader() -> None:
-    """No Python file has more than 600 lines."""
-    long = [path for path in MODULES if len(path.read_bytes().splitlines()) > MAX_MODULE_LINES]
+    """No module has more than 600 lines; test files, which are read in parts, have 900 at most."""
+    long = [path for path in MODULES if len(path.read_bytes().splitlines()) > _most_lines(path)]
     assert relative(long) == []
 
 
@@ -104,6 +108,17 @@ def test_every_command_the_pages_name_is_in_the_makefile() -> None:
     assert {("README.md", "demo"), ("README.md", "test")} <= named
 
 
+def test_every_command_the_pages_name_is_a_command_of_ours() -> None:
+    """A reader may type each ``danewatch`` command that a page shows."""
+    named = {
+        (str(path.relative_to(ROOT)), command)
+        for path in PAGES
+        for command in OUR_COMMAND.findall(_code_of(path.read_text()))
+    }
+    assert {item for item in named if item[1] not in COMMANDS} == set()
+    assert {command for _page, command in named} == set(COMMANDS)
+
+
 def test_every_target_of_the_makefile_is_explained() -> None:
     """``make help`` leaves nothing out."""
     text = (ROOT / "Makefile").read_text()
@@ -146,6 +161,11 @@ def test_dependencies_have_a_lower_bound() -> None:
     """Every run-time dependency says the oldest version it was tried with."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert [item for item in project["dependencies"] if ">=" not in item] == []
+
+
+def _most_lines(path: Path) -> int:
+    shipped = any(path.is_relative_to(package) for package in PACKAGES)
+    return MAX_MODULE_LINES if shipped else MAX_TEST_LINES
 
 
 def _code_of(text: str) -> str:

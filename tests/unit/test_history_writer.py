@@ -365,6 +365,16 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     assert names_in(place) == [".scanner-b~run-0-000003.parquet.tmp"]
 
 
+def test_a_leftover_that_cannot_be_removed_is_named_and_the_lock_given_up(tmp_path: Path) -> None:
+    """A directory of that name, say; once it is gone, work goes on."""
+    odd = tmp_path / "transitions" / "year=2026" / ".scanner-a~x.parquet.tmp"
+    odd.mkdir(parents=True)
+    with pytest.raises(HistoryError, match="cannot remove"):
+        history(tmp_path)
+    odd.rmdir()
+    history(tmp_path).close()
+
+
 @pytest.mark.parametrize("bad", ["", "a/b", "../x", ".hidden", "a~b", "x" * 65, "a\n"])
 def test_identifiers_that_cannot_stand_in_a_file_name_are_refused(tmp_path: Path, bad: str) -> None:
     """Before anything is made."""

@@ -25,8 +25,8 @@ INTERRUPT_AFTER = 300
 # Shorter than the defaults, so that the silent hosts among the thousand cost seconds.
 CONFIGURATION = """
 [resolver]
-try_timeout_seconds = 1.0
-total_timeout_seconds = 4.0
+try_timeout_seconds = 2.0
+total_timeout_seconds = 6.0
 [smtp]
 connect_timeout_seconds = 3.0
 greeting_timeout_seconds = 5.0

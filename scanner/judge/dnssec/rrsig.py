@@ -1,0 +1,279 @@
+"""One record set and its signatures: secure, or one reason for each signature (RFC 4035 §5.3).
+
+Rules
+- Any one good signature suffices (RFC 6840 §5.11); what others say is kept for the diagnosis.
+- Structure, key and dates are looked at before any arithmetic, and each verification is paid for
+  before it is made. With nothing left to pay, the result is ``work-limit`` and indeterminate:
+  nothing was proven against anybody.
+- A remembered verification is never a remembered verdict: dates are compared anew every time.
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from scanner.judge.budget import Budget
+from scanner.judge.dnssec.algorithms import SIGNATURE_OCTETS, LoadedKey, Verdict, is_supported
+from scanner.judge.dnssec.canonical import label_count, signed_owner, signing_input
+from scanner.judge.dnssec.policy import MAX_SERIAL_SECONDS, DnssecPolicy
+from scanner.judge.dnssec.zone import TrustedZone
+from scanner.model.canonical import name_of
+from scanner.model.dnssec import CheckedRRset, RRset, Rrsig, SignatureCheck
+from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.vocabulary import DnssecStatus
+
+_TYPE_DS = 43
+
+_TELLING = (
+    DnssecReason.RRSIG_EXPIRED,
+    DnssecReason.RRSIG_NOT_YET_VALID,
+    DnssecReason.RRSIG_INVALID,
+    DnssecReason.WORK_LIMIT,
+    DnssecReason.RRSIG_DATES_REVERSED,
+    DnssecReason.RRSIG_BAD_LENGTH,
+    DnssecReason.RRSIG_KEY_REVOKED,
+    DnssecReason.DNSKEY_TOO_SMALL,
+    DnssecReason.DNSKEY_TOO_LARGE,
+    DnssecReason.DNSKEY_MALFORMED,
+    DnssecReason.RRSIG_LABELS_WRONG,
+    DnssecReason.RRSIG_NO_KEY,
+    DnssecReason.RRSIG_ALGORITHM_UNSUPPORTED,
+    DnssecReason.RRSIG_SIGNER_WRONG,
+)
+"""Reasons of single signatures, the one that came nearest to success first."""
+
+
+class VerificationMemo:
+    """Remembers what verifications said, by key, signature and data; bounded, oldest out first.
+
+    Mutable and shared by all answers; a hit says the same as the arithmetic would.
+    """
+
+    __slots__ = ("_entries", "_limit")
+
+    def __init__(self, limit: int = DnssecPolicy().max_memo_entries) -> None:
+        self._limit = limit
+        self._entries: OrderedDict[bytes, Verdict] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, entry: bytes) -> Verdict | None:
+        """Return what is remembered."""
+        return self._entries.get(entry)
+
+    def put(self, entry: bytes, verdict: Verdict) -> None:
+        """Remember ``verdict``."""
+        self._entries[entry] = verdict
+        while len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+
+@dataclass(slots=True)
+class _Tried:
+    """What was paid for one record set."""
+
+    left: int
+    cut_short: bool = False
+
+
+class Verifier:
+    """Checks record sets at one moment, within the bounds of one answer or one delegation."""
+
+    __slots__ = ("_failures", "_memo", "_seconds", "_work", "hashes", "now", "policy")
+
+    def __init__(
+        self, *, now: datetime, policy: DnssecPolicy, memo: VerificationMemo | None = None
+    ) -> None:
+        """Make a verifier for ``now``; ``hashes`` is the budget of NSEC3 hashes beside it."""
+        self.now = now
+        self.policy = policy
+        self.hashes = Budget(policy.max_nsec3_hashes)
+        self._seconds = int(now.timestamp())
+        self._memo = memo
+        self._work = Budget(policy.max_verifications)
+        self._failures = Budget(policy.max_failed_verifications)
+
+    @property
+    def verifications(self) -> int:
+        """Verifications paid for so far."""
+        return self._work.spent
+
+    def check(self, rrset: RRset, zone: TrustedZone) -> CheckedRRset:
+        """Return ``rrset`` judged by the keys of ``zone``: secure, bogus or indeterminate.
+
+        ``wildcard`` is set where the good signature is that of a wildcard; whether expanding it
+        was right needs a proof besides (RFC 4035 §5.3.4).
+        """
+        if len(rrset.rdatas) > self.policy.max_rrs_per_rrset:
+            return self._failed(rrset, zone, DnssecReason.WORK_LIMIT, [])
+        tried = _Tried(left=self.policy.max_verifications_per_rrset)
+        checks: list[SignatureCheck] = []
+        good: Rrsig | None = None
+        for rrsig in rrset.rrsigs[: self.policy.max_rrsigs_per_rrset]:
+            if good is not None:
+                checks.append(self._noted(rrsig, None, checked=False))
+                continue
+            reason = self._reason(rrset, rrsig, zone, tried)
+            checks.append(self._noted(rrsig, reason))
+            if reason is None:
+                good = rrsig
+        if good is not None:
+            return self._secure(rrset, zone, good, checks)
+        if not rrset.rrsigs:
+            return self._failed(rrset, zone, DnssecReason.RRSIG_MISSING, checks)
+        tried.cut_short |= len(rrset.rrsigs) > self.policy.max_rrsigs_per_rrset
+        reason = DnssecReason.WORK_LIMIT if tried.cut_short else _most_telling(checks)
+        return self._failed(rrset, zone, reason, checks)
+
+    def ahead(self, raw: int) -> int:
+        """Return how many seconds after now the raw time of an RRSIG is; negative for before.
+
+        Times are serial numbers (RFC 4034 §3.1.5, RFC 1982): within 68 years of now.
+        """
+        half = MAX_SERIAL_SECONDS // 2
+        return (raw - self._seconds + half) % MAX_SERIAL_SECONDS - half
+
+    def _reason(
+        self, rrset: RRset, rrsig: Rrsig, zone: TrustedZone, tried: _Tried
+    ) -> DnssecReason | None:
+        """Return why ``rrsig`` does not make ``rrset`` secure; None if it does."""
+        reason = self._structure(rrset, rrsig, zone)
+        if reason is not None:
+            return reason
+        keys = zone.keys_for(rrsig.key_tag, rrsig.algorithm)
+        if not keys:
+            return DnssecReason.RRSIG_NO_KEY
+        usable = [key for key in keys if not key.dnskey.is_revoked]
+        if not usable:
+            return DnssecReason.RRSIG_KEY_REVOKED  # RFC 5011 §2.1
+        sound = [key for key in usable if key.problem is None]
+        if not sound:
+            return usable[0].problem
+        return self._dates(rrsig) or self._arithmetic(rrset, rrsig, sound, tried)
+
+    def _structure(self, rrset: RRset, rrsig: Rrsig, zone: TrustedZone) -> DnssecReason | None:
+        depth = len(zone.labels)
+        if rrsig.signer_labels != zone.labels or rrset.owner_labels[:depth] != zone.labels:
+            return DnssecReason.RRSIG_SIGNER_WRONG
+        if rrset.rdtype == _TYPE_DS and rrset.owner_labels == zone.labels:
+            return DnssecReason.RRSIG_SIGNER_WRONG  # RFC 4035 §5.2: the parent signs it
+        if not depth <= rrsig.labels <= label_count(rrset.owner_labels):
+            return DnssecReason.RRSIG_LABELS_WRONG
+        if not is_supported(rrsig.algorithm, self.policy):
+            return DnssecReason.RRSIG_ALGORITHM_UNSUPPORTED
+        length = SIGNATURE_OCTETS.get(rrsig.algorithm)
+        if not rrsig.signature or (length is not None and len(rrsig.signature) != length):
+            return DnssecReason.RRSIG_BAD_LENGTH
+        return None
+
+    def _dates(self, rrsig: Rrsig) -> DnssecReason | None:
+        begins, ends = self.ahead(rrsig.inception), self.ahead(rrsig.expiration)
+        if (rrsig.expiration - rrsig.inception) % MAX_SERIAL_SECONDS >= MAX_SERIAL_SECONDS // 2:
+            return DnssecReason.RRSIG_DATES_REVERSED
+        if ends < 0:
+            return DnssecReason.RRSIG_EXPIRED
+        if begins > 0:
+            return DnssecReason.RRSIG_NOT_YET_VALID
+        return None
+
+    def _arithmetic(
+        self, rrset: RRset, rrsig: Rrsig, keys: list[LoadedKey], tried: _Tried
+    ) -> DnssecReason | None:
+        data = signing_input(rrset, rrsig)
+        verdicts: set[Verdict] = set()
+        for key in keys[: self.policy.max_equal_key_tags]:
+            verdict = self._verify(key, rrsig.signature, data, tried)
+            if verdict is None:
+                return DnssecReason.WORK_LIMIT
+            if verdict is Verdict.GOOD:
+                return None
+            verdicts.add(verdict)
+        if len(keys) > self.policy.max_equal_key_tags:
+            tried.cut_short = True
+            return DnssecReason.WORK_LIMIT
+        if verdicts == {Verdict.UNSUPPORTED}:
+            return DnssecReason.RRSIG_ALGORITHM_UNSUPPORTED
+        return DnssecReason.RRSIG_INVALID
+
+    def _verify(
+        self, key: LoadedKey, signature: bytes, data: bytes, tried: _Tried
+    ) -> Verdict | None:
+        """Return what the signature is worth; None when there is nothing left to pay with."""
+        digest = hashlib.sha256(key.dnskey.rdata)
+        digest.update(len(signature).to_bytes(2) + signature)
+        digest.update(data)
+        entry = digest.digest()
+        known = self._memo.get(entry) if self._memo is not None else None
+        if known is not None:
+            return known
+        if not (tried.left and self._work.remaining and self._failures.remaining):
+            tried.cut_short = True
+            return None
+        tried.left -= 1
+        self._work.spend()
+        verdict = key.verify(signature, data)
+        if verdict is not Verdict.GOOD:
+            self._failures.spend()
+        if self._memo is not None:
+            self._memo.put(entry, verdict)
+        return verdict
+
+    def _secure(
+        self, rrset: RRset, zone: TrustedZone, good: Rrsig, checks: list[SignatureCheck]
+    ) -> CheckedRRset:
+        owner = signed_owner(rrset, good)
+        return CheckedRRset(
+            owner=rrset.owner,
+            rdtype=rrset.rdtype,
+            zone=zone.name,
+            status=DnssecStatus.SECURE,
+            # RFC 4035 §5.3.3
+            ttl_seconds=min(rrset.ttl, good.ttl, good.original_ttl, self.ahead(good.expiration)),
+            signatures=tuple(checks),
+            wildcard=name_of(owner) if owner != rrset.owner_labels else None,
+            rrset=rrset,
+        )
+
+    def _failed(
+        self, rrset: RRset, zone: TrustedZone, reason: DnssecReason, checks: list[SignatureCheck]
+    ) -> CheckedRRset:
+        limit = reason is DnssecReason.WORK_LIMIT
+        return CheckedRRset(
+            owner=rrset.owner,
+            rdtype=rrset.rdtype,
+            zone=zone.name,
+            status=DnssecStatus.INDETERMINATE if limit else DnssecStatus.BOGUS,
+            reason=reason,
+            signatures=tuple(checks),
+            rrset=rrset,
+        )
+
+    def _noted(
+        self, rrsig: Rrsig, reason: DnssecReason | None, *, checked: bool = True
+    ) -> SignatureCheck:
+        return SignatureCheck(
+            rrsig=rrsig,
+            inception=self.moment(rrsig.inception),
+            expiration=self.moment(rrsig.expiration),
+            reason=reason,
+            checked=checked,
+        )
+
+    def moment(self, raw: int) -> datetime:
+        """Return the moment the raw time of an RRSIG stands for."""
+        ahead = self.ahead(raw)
+        try:
+            return self.now.replace(microsecond=0) + timedelta(seconds=ahead)
+        except OverflowError:  # a clock within 68 years of either end of the calendar
+            return self.now
+
+
+def _most_telling(checks: list[SignatureCheck]) -> DnssecReason:
+    """Return the reason that came nearest to success."""
+    reasons = {check.reason for check in checks}
+    for reason in _TELLING:
+        if reason in reasons:
+            return reason
+    return DnssecReason.RRSIG_INVALID

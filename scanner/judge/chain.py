@@ -276,7 +276,8 @@ class _Search:
         """Let the keys of records 2 1 0 sign the tops that have no presented issuer.
 
         A top that has one needs no try: the key that signed it is its issuer's, and the record has
-        matched there already.
+        matched there already. If that certificate is then found wanting, expired say, the bare key
+        is not a way around it; RFC 7671 §5.2.3 would allow one, but OpenSSL takes none.
         """
         for record in self.records:
             if (record.selector, record.matching_type) != (SELECTOR_SPKI, MATCHING_FULL):

@@ -42,7 +42,7 @@ from minting import (
 from openssl_dane import openssl_verdict
 
 from scanner.judge.matching import Match, match
-from scanner.judge.tlsa import assess, unusable_reason
+from scanner.judge.tlsa import after_agility, assess, unusable_reason
 from scanner.model.names import Name
 from scanner.model.observation import TlsaRecord
 from scanner.model.policy import Policy
@@ -66,14 +66,25 @@ def flipped(rdata: Rdata) -> Rdata:
     return (*fields, data[:-1] + bytes([data[-1] ^ 1]))  # type: ignore[return-value]
 
 
+def record_of(rdata: Rdata) -> TlsaRecord:
+    """The record as our side has it."""
+    usage, selector, kind, data = rdata
+    return TlsaRecord(usage=usage, selector=selector, matching_type=kind, data=data)
+
+
+def rdata_of(record: TlsaRecord) -> Rdata:
+    """The record as OpenSSL wants it."""
+    assert record.usage is not None
+    assert record.selector is not None
+    assert record.matching_type is not None
+    return record.usage, record.selector, record.matching_type, record.data
+
+
 def ours(
     chain: list[Minted] | list[bytes], records: list[Rdata], names: list[str], now: datetime
 ) -> Match:
     """Our verdict, with digest agility, which OpenSSL always applies."""
-    parsed = [
-        TlsaRecord(usage=usage, selector=selector, matching_type=kind, data=data)
-        for usage, selector, kind, data in records
-    ]
+    parsed = [record_of(item) for item in records]
     return match(
         [item if isinstance(item, bytes) else item.der for item in chain],
         assess(parsed, max_records=200).usable,
@@ -161,6 +172,7 @@ WRONG_KEY_ID = below(
 )
 ANY_ONLY = with_leaf(extensions=[(x509.ExtendedKeyUsage([ANY_USAGE]), False)])
 SHA1_CHAIN = [signed_with_sha1(LEAF, INTERMEDIATE.key), INTERMEDIATE, ROOT]
+NOT_CA = mint("no authority", ROOT, ca=False)
 OLD_ROOT = mint("old root", ca=True, days=EXPIRED)
 OLD_CHAIN = [below(OLD_ROOT), OLD_ROOT]
 DOTTED = with_leaf(dns=[HOST + "."])
@@ -431,6 +443,14 @@ CASES = [
         records=[tlsa(2, 0, 1, ROOT)],
     ),
     differ(
+        "a bare key that signed, beside a whole certificate that is no CA",
+        openssl=False,
+        why="RFC 6698 §4.1: records are alternatives. OpenSSL takes the issuer of the record 2 0 0"
+        " and then does not try the key of the record 2 1 0.",
+        chain=[below(NOT_CA)],
+        records=[tlsa(2, 0, 0, NOT_CA), tlsa(2, 1, 0, NOT_CA)],
+    ),
+    differ(
         "trailing dot in the certificate",
         openssl=False,
         why="RFC 7672 §3.2.3 compares domain names, and the dot only says that one is absolute.",
@@ -578,9 +598,13 @@ def compare(world: World) -> None:
     found = ours(world.chain, world.records, world.names, NOW)
     theirs = openssl_verdict([item.der for item in world.chain], world.records, world.names, NOW)
     event(f"openssl {theirs.matched}, ours {found.matched}, usage {found.usage}")
-    if theirs.matched:
-        assert found.matched, (theirs, found)
-    elif found.matched:
+    if theirs.matched and not found.matched:
+        # A bare key 2 1 0 whose own certificate was sent as well: we judge by the certificate, as
+        # OpenSSL does when it comes upon it; among namesakes it may go another way and use the key,
+        # which RFC 7671 §5.2.3 leaves to the client.
+        keys = {data for usage, selector, kind, data in world.records if (selector, kind) == (1, 0)}
+        assert keys & {item.spki for item in world.chain[1:]}, (theirs, found)
+    elif found.matched and not theirs.matched:
         assert found.usage == 2
         path = path_of(world, found)
         if len({item.subject for item in path}) < len(path):
@@ -594,17 +618,25 @@ def compare(world: World) -> None:
         assert alone.matched, (alone, found)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=700)
 @given(world=worlds(twins=False))
 def test_a_pki_of_distinct_names_is_judged_exactly_as_openssl_does(world: World) -> None:
-    """With one candidate issuer for each certificate there is one path, and one answer."""
+    """With one candidate issuer for each certificate there is one path, and one answer.
+
+    OpenSSL is asked about each record by itself: records are alternatives (RFC 6698 §4.1), but a
+    record 2 0 0 of an unfit CA keeps OpenSSL from trying a bare key 2 1 0 that would have matched.
+    """
     found = ours(world.chain, world.records, world.names, NOW)
-    theirs = openssl_verdict([item.der for item in world.chain], world.records, world.names, NOW)
+    chain = [item.der for item in world.chain]
+    theirs = openssl_verdict(chain, world.records, world.names, NOW)
     event(f"openssl {theirs.matched}, ours {found.matched}, usage {found.usage}")
-    assert found.matched is theirs.matched, (theirs, found)
+    kept = {rdata_of(record) for record in after_agility(map(record_of, world.records))}
+    alone = [openssl_verdict(chain, [item], world.names, NOW).matched for item in sorted(kept)]
+    assert found.matched is any(alone), (alone, found)
+    assert found.matched or not theirs.matched
 
 
-@settings(max_examples=1500)
+@settings(max_examples=700)
 @given(world=worlds(twins=True))
 def test_a_pki_full_of_twins_never_passes_here_without_a_path_openssl_accepts(world: World) -> None:
     """Re-issued, cross-signed and lying certificates: OpenSSL walks one path, we look at all."""
@@ -640,13 +672,12 @@ def any_rdata(draw: st.DrawFn) -> Rdata:
     return usage, selector, kind, data
 
 
-@settings(max_examples=3000)
+@settings(max_examples=1500)
 @given(rdata=any_rdata())
 def test_a_record_is_usable_when_openssl_takes_it(rdata: Rdata) -> None:
     """Full data is where parsers could differ; that difference is one-sided and has a reason."""
     usage, selector, kind, data = rdata
-    record = TlsaRecord(usage=usage, selector=selector, matching_type=kind, data=data)
-    usable = unusable_reason(record) is None
+    usable = unusable_reason(record_of(rdata)) is None
     (theirs,) = openssl_verdict(CHAIN_DER, [rdata], [HOST], NOW).usable
     event(f"openssl {theirs}, ours {usable}, type {kind}")
     if kind != 0 or usage not in (2, 3):

@@ -130,9 +130,7 @@ class Denials:
         return failure
 
 
-def collect(
-    rrsets: Sequence[RRset], zone: TrustedZone, verifier: Verifier, policy: DnssecPolicy
-) -> Denials:
+def collect(rrsets: Sequence[RRset], zone: TrustedZone, verifier: Verifier) -> Denials:
     """Return the denial records of ``rrsets`` that ``zone`` signed, each verified.
 
     Unsigned ones and those of other zones prove nothing here and are left out.
@@ -142,7 +140,7 @@ def collect(
     checked: list[CheckedRRset] = []
     fault: DnssecReason | None = None
     candidates = [rrset for rrset in rrsets if rrset.rdtype in (TYPE_NSEC, TYPE_NSEC3)]
-    for rrset in _of_zone(candidates, zone)[: policy.max_denial_records]:
+    for rrset in _of_zone(candidates, zone)[: verifier.policy.max_denial_records]:
         result = verifier.check(rrset, zone)
         checked.append(result)
         if result.status is not DnssecStatus.SECURE:

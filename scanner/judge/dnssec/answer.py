@@ -1,0 +1,600 @@
+"""One question's answer: aliases link by link, wildcards, denial; as good as its weakest part.
+
+``validate_answer`` is a conversation: a generator that yields what it needs, a ``Question`` to be
+asked or a ``WalkTo`` (the zone that a name is in, with the chain of trust to it), is sent the
+reply or the path, and returns an ``Answer``.
+
+Rules
+- Every record set is judged by the zone that signed it; unsigned ones by whether an insecure cut
+  lies between the anchor and their owner (RFC 4035 §4.3, §5).
+- The RCODE is not signed, so the proof decides between NODATA and NXDOMAIN where there is one.
+- What was not asked for (NS, glue, additional data) never makes an answer bogus.
+"""
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from scanner.judge.budget import BudgetExceededError
+from scanner.judge.dnssec.denial import TYPE_NSEC, TYPE_NSEC3, Denials, collect
+from scanner.judge.dnssec.findings import finding, rrset_findings, upstream_finding
+from scanner.judge.dnssec.rrsig import Verifier
+from scanner.judge.dnssec.zone import Path, TrustedZone
+from scanner.model.canonical import CanonicalName, canonical, is_at_or_below, is_below, name_of
+from scanner.model.dnssec import (
+    ChainLink,
+    CheckedRRset,
+    DnssecFinding,
+    FetchFailure,
+    Proof,
+    ProofResult,
+    RRset,
+    SignedMessage,
+    Soa,
+)
+from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.names import MAX_NAME_OCTETS, Name
+from scanner.model.observation import AliasHop, ExtendedError, Question
+from scanner.model.vocabulary import DnssecStatus, LookupOutcome
+
+TYPE_NS = 2
+TYPE_CNAME = 5
+TYPE_SOA = 6
+TYPE_DNAME = 39
+TYPE_DS = 43
+TYPE_DNSKEY = 48
+RCODE_NXDOMAIN = 3
+
+MAX_SIGNERS = 3
+"""Different signers of one record set that are walked to; an honest set has one."""
+
+WORST_FIRST = (
+    DnssecStatus.BOGUS,
+    DnssecStatus.INDETERMINATE,
+    DnssecStatus.INSECURE,
+    DnssecStatus.SECURE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WalkTo:
+    """The need for the path from the closest anchor to ``name``."""
+
+    name: CanonicalName
+
+
+Need = Question | WalkTo
+Given = SignedMessage | FetchFailure | Path
+_T = TypeVar("_T")
+_Conversation = Generator[Need, Given, _T]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a conversation about one question came to.
+
+    ``outcome`` is what was answered, or how the lookup failed. ``data`` is the record set asked
+    for. ``reason`` is that of the weakest part, None when secure. ``failure`` is set where the
+    question itself, or an alias target, could not be asked.
+    """
+
+    status: DnssecStatus
+    outcome: LookupOutcome
+    reason: DnssecReason | None = None
+    zone: Name | None = None
+    data: RRset | None = None
+    aliases: tuple[AliasHop, ...] = ()
+    links: tuple[ChainLink, ...] = ()
+    rrsets: tuple[CheckedRRset, ...] = ()
+    findings: tuple[DnssecFinding, ...] = ()
+    ttl_seconds: int | None = None
+    proof: Proof | None = None
+    failure: FetchFailure | None = None
+    own_fault: str | None = None
+    extended_errors: tuple[ExtendedError, ...] = ()
+    server: str = ""
+
+
+def validate_answer(
+    question: Question, rdtype: int, work: Verifier
+) -> Generator[Need, Given, Answer]:
+    """Validate the answer to ``question``, whose type has the number ``rdtype``."""
+    return _Answering(question, rdtype, work).converse()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """What one link of an alias chain, or its end, is worth."""
+
+    status: DnssecStatus
+    reason: DnssecReason | None = None
+    zone: TrustedZone | None = None
+    proof: Proof | None = None
+    expanded: bool = False
+    """Whether the record set was made from a wildcard."""
+
+
+@dataclass(slots=True)
+class _Answering:
+    """Collects the parts of one answer."""
+
+    question: Question
+    rdtype: int
+    work: Verifier
+    parts: list[_Part] = field(default_factory=list)
+    aliases: list[AliasHop] = field(default_factory=list)
+    links: dict[Name, ChainLink] = field(default_factory=dict)
+    rrsets: list[CheckedRRset] = field(default_factory=list)
+    findings: list[DnssecFinding] = field(default_factory=list)
+    ttls: list[int] = field(default_factory=list)
+    errors: list[ExtendedError] = field(default_factory=list)
+    server: str = ""
+    own_fault: str | None = None
+    proof: Proof | None = None
+
+    def converse(self) -> _Conversation[Answer]:
+        """Follow the aliases to the end, judging every link."""
+        name = canonical(self.question.name)
+        seen = {name}
+        message = yield from self._ask(name)
+        while isinstance(message, SignedMessage):
+            data = message.find(name, self.rdtype)
+            if data is not None:
+                yield from self._judge_data(data, message)
+                return self._finish(LookupOutcome.DATA, data)
+            hop = _find_alias(message, name) if self.rdtype != TYPE_CNAME else None
+            if hop is None:
+                if _says_something_of(message, name):
+                    return (yield from self._judge_denial(name, message))
+                message = yield from self._ask(name)
+                continue
+            stop = yield from self._judge_alias(hop, name, message, seen)
+            if stop is not None:
+                return self._finish(stop)
+            assert hop.target is not None
+            name = hop.target
+            seen.add(name)
+        return self._fail(message)
+
+    def _ask(self, name: CanonicalName) -> _Conversation[SignedMessage | FetchFailure]:
+        text = self.question.name if not self.aliases else name_of(name)
+        reply = yield Question(text, self.question.rdtype)
+        assert not isinstance(reply, Path)
+        self.server = reply.server
+        self.errors += reply.extended_errors
+        return reply
+
+    def _walk(self, name: CanonicalName) -> _Conversation[Path]:
+        path = yield WalkTo(name)
+        assert isinstance(path, Path)
+        for link in path.links:
+            if link.zone not in self.links:
+                self.links[link.zone] = link
+        self.own_fault = self.own_fault or path.last.link.own_fault
+        return path
+
+    def _judge_data(self, data: RRset, message: SignedMessage) -> _Conversation[None]:
+        self.parts.append((yield from self._judge_rrset(data, message)))
+
+    def _judge_alias(
+        self, hop: "_Hop", name: CanonicalName, message: SignedMessage, seen: set[CanonicalName]
+    ) -> _Conversation[LookupOutcome | None]:
+        """Judge one alias; return how the lookup ends, or None to go on with its target."""
+        if hop.target is None:
+            self._note(hop.problem or DnssecReason.RESPONSE_MALFORMED, name)
+            malformed = hop.problem is DnssecReason.RESPONSE_MALFORMED
+            return LookupOutcome.MALFORMED if malformed else LookupOutcome.LOOP
+        source = hop.dname if hop.synthesised and hop.dname is not None else hop.cname
+        assert source is not None
+        part = yield from self._judge_rrset(source, message)
+        if hop.synthesised and part.status is DnssecStatus.SECURE:
+            part = self._judge_substitution(hop, name, part)
+        self.parts.append(part)
+        self.aliases.append(
+            AliasHop(owner=name_of(name), target=name_of(hop.target), status=part.status)
+        )
+        if part.status in (DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE):
+            return LookupOutcome.SERVFAIL
+        if hop.target in seen:
+            self._note(DnssecReason.ALIAS_LOOP, name)
+            return LookupOutcome.LOOP
+        if len(self.aliases) > self.work.policy.max_aliases:
+            self._note(DnssecReason.ALIAS_TOO_LONG, name)
+            return LookupOutcome.LOOP
+        return None
+
+    def _judge_substitution(self, hop: "_Hop", name: CanonicalName, part: _Part) -> _Part:
+        """RFC 6672 §5.3.1: an unsigned CNAME must be what a valid DNAME makes of the name."""
+        assert part.zone is not None
+        if hop.mismatch:
+            self._note(DnssecReason.DNAME_MISMATCH, name, TYPE_CNAME, part.zone.name)
+            reason = DnssecReason.DNAME_MISMATCH
+            return _Part(status=DnssecStatus.BOGUS, reason=reason, zone=part.zone)
+        if part.expanded:
+            self._note(DnssecReason.DNAME_WILDCARD, name, TYPE_DNAME, part.zone.name)
+        return part
+
+    def _judge_rrset(self, rrset: RRset, message: SignedMessage) -> _Conversation[_Part]:
+        """Return what one record set of the answer is worth, wildcard proof included."""
+        failed: _Part | None = None
+        for signer in self._signers((rrset,), rrset.owner_labels, rrset.rdtype):
+            path = yield from self._walk(signer)
+            zone = path.zone
+            if zone is None:
+                return self._ended(path, rrset)
+            if zone.labels != signer:
+                continue  # no zone begins at the signer's name
+            part = self._check(rrset, zone, message)
+            if part.status is DnssecStatus.SECURE or part.status is DnssecStatus.INSECURE:
+                return part
+            failed = failed or part
+        if failed is not None:
+            return failed
+        path = yield from self._walk(_side(rrset.owner_labels, rrset.rdtype))
+        if path.zone is None:
+            return self._ended(path, rrset)
+        part = self._check(rrset, path.zone, message)
+        if rrset.rdtype == TYPE_CNAME and part.reason is DnssecReason.RRSIG_MISSING:
+            self._note(DnssecReason.ALIAS_UNSIGNED, rrset.owner_labels, TYPE_CNAME, path.zone.name)
+            reason = DnssecReason.ALIAS_UNSIGNED
+            return _Part(status=DnssecStatus.BOGUS, reason=reason, zone=path.zone)
+        return part
+
+    def _check(self, rrset: RRset, zone: TrustedZone, message: SignedMessage) -> _Part:
+        checked = self._verify(rrset, zone)
+        part = _Part(status=checked.status, reason=checked.reason, zone=zone)
+        if checked.status is not DnssecStatus.SECURE or checked.wildcard is None:
+            return part
+        encloser = canonical(checked.wildcard)[:-1]
+        try:
+            denials = self._denials(message, zone)
+            proof = denials.deny_wildcard_closer(
+                rrset.owner_labels, encloser, self.work.hashes, self.work.policy
+            )
+        except BudgetExceededError:
+            proof = _OVER_LIMIT
+        self.proof = proof
+        part = self._by_proof(proof, rrset.owner_labels, rrset.rdtype, zone)
+        return replace(part, expanded=True)
+
+    def _verify(self, rrset: RRset, zone: TrustedZone) -> CheckedRRset:
+        checked = self.work.check(rrset, zone)
+        self._keep(checked, zone)
+        return checked
+
+    def _keep(self, checked: CheckedRRset, zone: TrustedZone) -> None:
+        self.rrsets.append(checked)
+        if checked.status is DnssecStatus.SECURE:
+            self.ttls.append(checked.ttl_seconds)
+        self.findings += rrset_findings(
+            checked, zone, now=self.work.now, policy=self.work.policy, server=self.server
+        )
+
+    def _denials(self, message: SignedMessage, zone: TrustedZone) -> Denials:
+        denials = collect((*message.authority, *message.answer), zone, self.work)
+        for checked in denials.checked:
+            self._keep(checked, zone)
+        return denials
+
+    def _judge_denial(self, name: CanonicalName, message: SignedMessage) -> _Conversation[Answer]:
+        """Judge that there are no such records at ``name``, the end of the chain."""
+        outcome = (
+            LookupOutcome.NXDOMAIN if message.rcode == RCODE_NXDOMAIN else LookupOutcome.NODATA
+        )
+        self._limit_by_soa(message)
+        failed: _Part | None = None
+        proofs = [rrset for rrset in message.authority if rrset.rdtype in _DENYING]
+        for signer in self._signers(proofs, name, self.rdtype):
+            path = yield from self._walk(signer)
+            if path.zone is None:
+                return self._end_denied(self._part_of(path), outcome, message)
+            if path.zone.labels != signer:
+                continue
+            part, proven = self._weigh_denial(name, outcome, message, path.zone)
+            if part.status in (DnssecStatus.SECURE, DnssecStatus.INSECURE):
+                self.parts.append(part)
+                return self._finish(proven)
+            failed = failed or part
+        if failed is None:
+            path = yield from self._walk(_side(name, self.rdtype))
+            if path.zone is None:
+                return self._end_denied(self._part_of(path), outcome, message)
+            failed, _ = self._weigh_denial(name, outcome, message, path.zone)
+        self.parts.append(failed)
+        return self._finish(outcome)
+
+    def _end_denied(self, part: _Part, outcome: LookupOutcome, message: SignedMessage) -> Answer:
+        self.parts.append(part)
+        referral = not message.answer and not _has(message.authority, TYPE_SOA)
+        if referral and outcome is LookupOutcome.NODATA and _has(message.authority, TYPE_NS):
+            # As from a server that is no recursive resolver: not an answer.
+            return self._finish(LookupOutcome.MALFORMED)
+        return self._finish(outcome)
+
+    def _weigh_denial(
+        self,
+        name: CanonicalName,
+        claimed: LookupOutcome,
+        message: SignedMessage,
+        zone: TrustedZone,
+    ) -> tuple[_Part, LookupOutcome]:
+        """Return what a denial by ``zone`` is worth, and what it proves."""
+        start = len(self.findings)
+        outcome = claimed
+        try:
+            denials = self._denials(message, zone)
+            proof, outcome = self._prove(denials, name, claimed)
+        except BudgetExceededError:
+            proof = _OVER_LIMIT
+        self.proof = proof
+        told = {noted.reason for noted in self.findings[start:]}
+        part = self._by_proof(proof, name, self.rdtype, zone, told=told)
+        return self._with_soa(part, message, zone), outcome
+
+    def _prove(
+        self, denials: Denials, name: CanonicalName, claimed: LookupOutcome
+    ) -> tuple[Proof, LookupOutcome]:
+        """Try the proof of what is claimed first, then of the other: the RCODE is not signed."""
+        hashes, policy = self.work.hashes, self.work.policy
+        order = (LookupOutcome.NODATA, LookupOutcome.NXDOMAIN)
+        first: Proof | None = None
+        for outcome in order if claimed is LookupOutcome.NODATA else reversed(order):
+            if outcome is LookupOutcome.NXDOMAIN:
+                proof = denials.deny_name(name, hashes, policy)
+            elif self.rdtype == TYPE_DS:
+                proof = denials.deny_delegation(name, hashes, policy)
+            else:
+                proof = denials.deny_type(name, self.rdtype, hashes, policy)
+            if proof.result is not ProofResult.NOT_PROVEN:
+                absent = proof.name_exists is False  # RFC 9824: NXDOMAIN in the shape of NODATA
+                return proof, LookupOutcome.NXDOMAIN if absent else outcome
+            first = first or proof
+        assert first is not None
+        return first, claimed
+
+    def _with_soa(self, part: _Part, message: SignedMessage, zone: TrustedZone) -> _Part:
+        """Look at the SOA beside a denial; validators refuse one that is not signed properly."""
+        soas = [rrset for rrset in message.authority if rrset.rdtype == TYPE_SOA]
+        own = [rrset for rrset in soas if rrset.owner_labels == zone.labels]
+        if not own:
+            reason = DnssecReason.SOA_WRONG if soas else DnssecReason.SOA_MISSING
+            self._note(reason, zone.labels, TYPE_SOA, zone.name)
+            return part
+        checked = self._verify(own[0], zone)
+        good = part.status in (DnssecStatus.SECURE, DnssecStatus.INSECURE)
+        if good and checked.status is not DnssecStatus.SECURE:
+            return _Part(status=checked.status, reason=checked.reason, zone=zone)
+        return part
+
+    def _by_proof(
+        self,
+        proof: Proof,
+        name: CanonicalName,
+        rdtype: int,
+        zone: TrustedZone,
+        *,
+        told: Iterable[DnssecReason] = (),
+    ) -> _Part:
+        if proof.result is ProofResult.PROVEN:
+            return _Part(status=DnssecStatus.SECURE, zone=zone, proof=proof)
+        if proof.result is ProofResult.PROVEN_INSECURE:
+            reason = proof.reason or DnssecReason.OPT_OUT_SPAN
+            status = DnssecStatus.INSECURE
+        else:
+            reason = proof.reason or DnssecReason.DENIAL_MISSING
+            limit = reason is DnssecReason.WORK_LIMIT
+            status = DnssecStatus.INDETERMINATE if limit else DnssecStatus.BOGUS
+        if reason not in told:
+            values = tuple(("note", note) for note in proof.notes)
+            self.findings.append(
+                finding(
+                    reason,
+                    zone=zone.name,
+                    owner=name_of(name),
+                    rdtype=rdtype,
+                    values=values,
+                    state=status,
+                    server=self.server,
+                )
+            )
+        return _Part(status=status, reason=reason, zone=zone, proof=proof)
+
+    def _signers(
+        self, rrsets: Iterable[RRset], name: CanonicalName, rdtype: int
+    ) -> list[CanonicalName]:
+        """Return who signed and may speak for ``name``, the deepest first."""
+        found = {rrsig.signer_labels for rrset in rrsets for rrsig in rrset.rrsigs}
+        fit = [
+            signer
+            for signer in found
+            if is_at_or_below(name, signer)
+            and (rdtype != TYPE_DS or signer != name or not name)  # the parent's, but the root's
+        ]
+        return sorted(fit, key=len, reverse=True)[:MAX_SIGNERS]
+
+    def _ended(self, path: Path, rrset: RRset) -> _Part:
+        part = self._part_of(path)
+        self.ttls.append(rrset.ttl)
+        self.rrsets.append(
+            CheckedRRset(
+                owner=rrset.owner,
+                rdtype=rrset.rdtype,
+                zone=None,
+                status=part.status,
+                reason=part.reason,
+                ttl_seconds=rrset.ttl,
+                rrset=rrset,
+            )
+        )
+        return part
+
+    @staticmethod
+    def _part_of(path: Path) -> _Part:
+        return _Part(status=path.status, reason=path.last.link.reason)
+
+    def _limit_by_soa(self, message: SignedMessage) -> None:
+        """RFC 2308 §5, RFC 9077: how long a denial holds."""
+        for rrset in message.authority:
+            if rrset.rdtype == TYPE_SOA:
+                self.ttls.append(rrset.ttl)
+                self.ttls += [soa.minimum for soa in rrset.parsed if isinstance(soa, Soa)]
+
+    def _note(
+        self,
+        reason: DnssecReason,
+        owner: CanonicalName,
+        rdtype: int | None = None,
+        zone: Name | None = None,
+    ) -> None:
+        self.findings.append(
+            finding(
+                reason,
+                zone=zone or name_of(owner),
+                owner=name_of(owner),
+                rdtype=self.rdtype if rdtype is None else rdtype,
+                server=self.server,
+            )
+        )
+
+    def _fail(self, failure: FetchFailure) -> Answer:
+        """End because a question could not be answered."""
+        self.own_fault = self.own_fault or failure.own_fault
+        self.findings.append(
+            upstream_finding(
+                failure,
+                zone=failure.question.name,
+                owner=failure.question.name,
+                rdtype=self.rdtype,
+            )
+        )
+        self.parts.append(_Part(status=DnssecStatus.INDETERMINATE, reason=failure.reason))
+        return self._finish(failure.outcome, failure=failure)
+
+    def _finish(
+        self,
+        outcome: LookupOutcome,
+        data: RRset | None = None,
+        failure: FetchFailure | None = None,
+    ) -> Answer:
+        """Put the parts together: the weakest decides (RFC 4035 §5, RFC 6672 §5.3.1)."""
+        weakest = min(
+            self.parts,
+            key=lambda part: WORST_FIRST.index(part.status),
+            default=_Part(status=DnssecStatus.INDETERMINATE),
+        )
+        chain = tuple(self.links.values())
+        on_the_way = [noted for link in chain for noted in link.findings]
+        last_zone = self.parts[-1].zone if self.parts else None
+        no_ttl = outcome in (LookupOutcome.NODATA, LookupOutcome.NXDOMAIN) and not self.ttls
+        return Answer(
+            status=weakest.status,
+            outcome=outcome,
+            reason=weakest.reason,
+            zone=last_zone.name if last_zone else None,
+            data=data,
+            aliases=tuple(self.aliases),
+            links=chain,
+            rrsets=tuple(self.rrsets),
+            findings=tuple(dict.fromkeys((*on_the_way, *self.findings))),
+            ttl_seconds=None if no_ttl else max(0, min(self.ttls, default=0)),
+            proof=self.proof,
+            failure=failure,
+            own_fault=self.own_fault,
+            extended_errors=tuple(dict.fromkeys(self.errors)),
+            server=self.server,
+        )
+
+
+_DENYING = frozenset({TYPE_NSEC, TYPE_NSEC3, TYPE_SOA})
+_OVER_LIMIT = Proof(result=ProofResult.NOT_PROVEN, reason=DnssecReason.WORK_LIMIT)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Hop:
+    """An alias at a name: a CNAME, or what a DNAME above makes of the name.
+
+    ``target`` is None where the alias leads nowhere, for ``problem``. ``synthesised`` says that
+    the DNAME is what must be signed; ``mismatch`` that the CNAME beside it says otherwise.
+    """
+
+    target: CanonicalName | None
+    cname: RRset | None = None
+    dname: RRset | None = None
+    synthesised: bool = False
+    mismatch: bool = False
+    problem: DnssecReason | None = None
+
+
+def _find_alias(message: SignedMessage, name: CanonicalName) -> _Hop | None:
+    """Return the alias that the answer section has for ``name``."""
+    cname = message.find(name, TYPE_CNAME)
+    dname = _dname_above(message, name)
+    made = _substitute(dname, name) if dname is not None else None
+    if cname is None:
+        if dname is None:
+            return None
+        malformed = DnssecReason.RESPONSE_MALFORMED if made is None else None
+        return _Hop(target=made, dname=dname, synthesised=True, problem=malformed)
+    targets = [target for target in cname.parsed if isinstance(target, tuple)]
+    if len(targets) != 1 or len(cname.rdatas) != 1:
+        # Two aliases at one name are none (RFC 2181 §10.1).
+        several = DnssecReason.ALIAS_LOOP if targets else DnssecReason.RESPONSE_MALFORMED
+        return _Hop(target=None, cname=cname, problem=several)
+    synthesised = dname is not None and not cname.rrsigs
+    return _Hop(
+        target=targets[0],
+        cname=cname,
+        dname=dname,
+        synthesised=synthesised,
+        mismatch=synthesised and made != targets[0],
+    )
+
+
+def _dname_above(message: SignedMessage, name: CanonicalName) -> RRset | None:
+    """Return the deepest DNAME above ``name`` (RFC 6672 §2.3)."""
+    found = [
+        rrset
+        for rrset in message.answer
+        if rrset.rdtype == TYPE_DNAME and is_below(name, rrset.owner_labels)
+    ]
+    return max(found, key=lambda rrset: len(rrset.owner_labels), default=None)
+
+
+def _substitute(dname: RRset, name: CanonicalName) -> CanonicalName | None:
+    """Return what ``dname`` makes of ``name`` (RFC 6672 §2.2); None where that is no name."""
+    targets = [target for target in dname.parsed if isinstance(target, tuple)]
+    if len(targets) != 1:
+        return None
+    made = (*targets[0], *name[len(dname.owner_labels) :])
+    return made if sum(map(len, made)) + len(made) + 1 <= MAX_NAME_OCTETS else None
+
+
+def _says_something_of(message: SignedMessage, name: CanonicalName) -> bool:
+    """Return whether a reply without data or alias for ``name`` denies it, or is silent.
+
+    Of the name that was asked for every reply says something; a chain that ends in an alias
+    without any denial beside it was cut short by the resolver (case 18).
+    """
+    if message.question_labels == name or message.rcode == RCODE_NXDOMAIN:
+        return True
+    return any(
+        rrset.rdtype in _DENYING and is_at_or_below(name, _zone_of(rrset))
+        for rrset in message.authority
+    )
+
+
+def _zone_of(rrset: RRset) -> CanonicalName:
+    """Return the zone an SOA, NSEC or NSEC3 record most likely belongs to."""
+    if rrset.rdtype == TYPE_SOA:
+        return rrset.owner_labels
+    signers = [rrsig.signer_labels for rrsig in rrset.rrsigs]
+    return max(signers, key=len, default=rrset.owner_labels[:-1])
+
+
+def _side(name: CanonicalName, rdtype: int) -> CanonicalName:
+    """Return the name whose zone holds this type at ``name``: DS is the parent's."""
+    return name[:-1] if rdtype == TYPE_DS else name
+
+
+def _has(rrsets: Iterable[RRset], rdtype: int) -> bool:
+    return any(rrset.rdtype == rdtype for rrset in rrsets)

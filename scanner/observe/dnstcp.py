@@ -51,11 +51,18 @@ class TcpChannel:
 
         Waits without end. Raises MalformedResponseError, OwnSideError.
         """
+        query_id, wire = await self.exchange(question, checking_disabled=checking_disabled)
+        return decode_response(
+            question, query_id=query_id, wire=wire, max_aliases=self._limits.max_aliases
+        )
+
+    async def exchange(self, question: Question, *, checking_disabled: bool) -> tuple[int, bytes]:
+        """Like ``ask``, but return the id that was sent and the reply's octets, unread."""
         while True:
             connection, is_new = await self._usable_connection()
             try:
                 self._counters.count_query(question.rdtype, stream=True)
-                return await connection.ask(question, checking_disabled=checking_disabled)
+                return await connection.exchange(question, checking_disabled=checking_disabled)
             except ConnectionLostError:
                 if is_new:
                     raise
@@ -95,8 +102,8 @@ class _Connection:
         self._end = "it was closed"
         self.usable = True
 
-    async def ask(self, question: Question, *, checking_disabled: bool) -> Reply:
-        """Return the reply. Raises MalformedResponseError, OwnSideError (ConnectionLostError)."""
+    async def exchange(self, question: Question, *, checking_disabled: bool) -> tuple[int, bytes]:
+        """Return id and reply. Raises OwnSideError (ConnectionLostError)."""
         query_id = self._in_flight.reserve(question)
         try:
             wire = build_query(
@@ -114,9 +121,7 @@ class _Connection:
             self._in_flight.release(query_id)
             if not self.usable and not self._in_flight:
                 self._scope.cancel()
-        return decode_response(
-            question, query_id=query_id, wire=reply, max_aliases=self._limits.max_aliases
-        )
+        return query_id, reply
 
     async def _send(self, octets: bytes) -> None:
         async with self._sending:

@@ -5,12 +5,14 @@ from typing import Protocol
 
 import trio
 
+from scanner.model.dnssec import SignedMessage
 from scanner.model.observation import Question
 from scanner.observe.dnsserver import DnsLimits, ServerAddress
 from scanner.observe.dnsstatistics import Counters
 from scanner.observe.dnstcp import TcpChannel
 from scanner.observe.dnsudp import UdpPool
 from scanner.wire.dnsmsg import Reply
+from scanner.wire.rrsets import decode_signed
 
 
 class Transport(Protocol):
@@ -29,6 +31,16 @@ class Transport(Protocol):
         Waits without end; the caller sets the deadline. Raises MalformedResponseError for a reply
         that is none, OwnSideError when the server could not be reached.
         """
+        ...
+
+
+class RawTransport(Protocol):
+    """How a question with checking disabled gets to a server, its reply kept whole."""
+
+    async def fetch(
+        self, server: ServerAddress, question: Question, *, stream: bool
+    ) -> SignedMessage:
+        """Return the reply of ``server`` to a query with DO and CD; otherwise like ``ask``."""
         ...
 
 
@@ -63,3 +75,11 @@ class SocketTransport:
         """See ``Transport.ask``."""
         channel = self._streams[server] if stream else self._datagrams[server]
         return await channel.ask(question, checking_disabled=checking_disabled)
+
+    async def fetch(
+        self, server: ServerAddress, question: Question, *, stream: bool
+    ) -> SignedMessage:
+        """See ``RawTransport.fetch``."""
+        channel = self._streams[server] if stream else self._datagrams[server]
+        query_id, wire = await channel.exchange(question, checking_disabled=True)
+        return decode_signed(question, query_id=query_id, wire=wire, server=str(server))

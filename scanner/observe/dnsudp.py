@@ -50,6 +50,13 @@ class UdpPool:
 
         Waits without end. Raises MalformedResponseError, OwnSideError.
         """
+        query_id, wire = await self.exchange(question, checking_disabled=checking_disabled)
+        return decode_response(
+            question, query_id=query_id, wire=wire, max_aliases=self._limits.max_aliases
+        )
+
+    async def exchange(self, question: Question, *, checking_disabled: bool) -> tuple[int, bytes]:
+        """Like ``ask``, but return the id that was sent and the reply's octets, unread."""
         sock = self._pick_socket()
         query_id = sock.in_flight.reserve(question)
         try:
@@ -66,9 +73,7 @@ class UdpPool:
             sock.in_flight.release(query_id)
             if sock.retired and not sock.in_flight:
                 sock.close()
-        return decode_response(
-            question, query_id=query_id, wire=reply, max_aliases=self._limits.max_aliases
-        )
+        return query_id, reply
 
     def _pick_socket(self) -> "_Socket":
         index = secrets.randbelow(len(self._slots))

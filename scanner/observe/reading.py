@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from scanner.model.dnssec import SignedMessage
 from scanner.model.names import Name
 from scanner.model.observation import AliasHop, ExtendedError, Lookup, Question
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
@@ -10,7 +11,7 @@ from scanner.observe.dnsserver import ServerAddress
 from scanner.wire.dnsmsg import Reply, ReplyKind, earliest_expiration
 
 RCODE_SERVFAIL = 2
-_REFUSING_RCODES = frozenset({4, 5, 9})  # NOTIMP, REFUSED, NOTAUTH: the server will not do it
+REFUSING_RCODES = frozenset({4, 5, 9})  # NOTIMP, REFUSED, NOTAUTH: the server will not do it
 
 _ANSWERS = {
     ReplyKind.DATA: LookupOutcome.DATA,
@@ -94,7 +95,7 @@ class Heard:
     def failed(self) -> "Heard":
         """Return this as the failure its RCODE stands for (all alike to RFC 7672 §2.1.1)."""
         assert self.reply is not None
-        refused = self.reply.rcode in _REFUSING_RCODES
+        refused = self.reply.rcode in REFUSING_RCODES
         return replace(
             self,
             failure=LookupOutcome.REFUSED if refused else LookupOutcome.SERVFAIL,
@@ -103,9 +104,9 @@ class Heard:
         )
 
 
-def own_fault_of(server: ServerAddress, reply: Reply) -> str | None:
+def own_fault_of(server: ServerAddress, reply: Reply | SignedMessage) -> str | None:
     """Return a sentence when ``server`` says that its reply is due to itself or to us."""
-    refused = reply.rcode in _REFUSING_RCODES
+    refused = reply.rcode in REFUSING_RCODES
     for error in reply.extended_errors:
         if error.code in _POLICY_ERRORS:
             word = _POLICY_ERRORS[error.code]

@@ -288,9 +288,17 @@ def _addresses(
         }
         row.update(_probe(probes.get(address)))
         row.update(_certificates(chains.get(address)))
+        row["other_outcome"] = _other_outcome(address, judgements.get(profile))
         row["transcript"] = list(probes[address].transcript) if address in probes else []
         rows.append(row)
     return rows
+
+
+def _other_outcome(address: str, judgement: HostJudgement | None) -> str | None:
+    """Return what the certificate of the other algorithm gives under the chosen profile."""
+    addresses = () if judgement is None else judgement.addresses
+    found = _first(one for one in addresses if one.address == address)
+    return None if found is None or found.other is None else str(found.other.outcome)
 
 
 def _looked_up_status(address: HostAddress | None) -> str | None:
@@ -315,6 +323,7 @@ _NO_PROBE: Mapping[str, object] = dict.fromkeys(
         "key_exchange_group",
         "attempts",
         "timings",
+        "other_algorithm",
     ]
 )
 
@@ -347,14 +356,17 @@ def _probe(probe: AddressObservation | None) -> Mapping[str, object]:
             "handshake_ms": timings.handshake_ms,
             "total_ms": timings.total_ms,
         },
+        "other_algorithm": str(probe.other_algorithm),
     }
 
 
 def _certificates(facts: AddressFacts | None) -> dict[str, object]:
     chain = () if facts is None else facts.chain
+    other = () if facts is None else facts.other_chain
     return {
         "certificate": _certificate(chain[0]) if chain else None,
         "chain_sha256": [certificate.sha256 for certificate in chain],
+        "other_chain_sha256": [certificate.sha256 for certificate in other],
     }
 
 

@@ -353,7 +353,10 @@ def _label_names(labels: Pairs) -> Pairs:
 
 
 def _certificate_values(facts: HostFacts | None) -> dict[str, float | None]:
-    leaves = [] if facts is None else [one.chain[0] for one in facts.addresses if one.chain]
+    # Whichever certificate of a host ends first stops the senders that are shown it.
+    addresses = () if facts is None else facts.addresses
+    chains = [chain for one in addresses for chain in (one.chain, one.other_chain)]
+    leaves = [chain[0] for chain in chains if chain]
     starts = [leaf.not_before for leaf in leaves if leaf.not_before is not None]
     ends = [leaf.not_after for leaf in leaves if leaf.not_after is not None]
     return {

@@ -229,6 +229,12 @@ HOST_CHECKS = Table(
         _text("leaf_sha256", "SHA-256 of the server's certificate; its row in certificates."),
         _text("leaf_spki_sha256", "SHA-256 of the public key of the server's certificate."),
         _texts("chain_sha256", "SHA-256 of every certificate presented, the server's own first."),
+        _text(
+            "other_algorithm",
+            "What came of asking for a certificate of the other algorithm, RSA or ECDSA: not-asked,"
+            " none, shown or unknown; null before this column existed.",
+        ),
+        _texts("other_chain_sha256", "SHA-256 of every certificate presented to a client of that."),
         _time("not_before", "Start of validity of the server's certificate."),
         _time("not_after", "End of validity of the server's certificate."),
         _texts("transcript", "The server's reply lines before TLS."),

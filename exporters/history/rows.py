@@ -147,17 +147,19 @@ def probes_of(
             yield host, probe, facts.get(host.route.host)
 
 
-def chain_at(facts: HostFacts | None, address: str) -> tuple[CertificateFacts, ...]:
-    """Return the certificates seen at ``address``, the server's own first."""
+def certificates_at(facts: HostFacts | None, address: str) -> AddressFacts:
+    """Return the certificates seen at ``address``, in both chains the server's own first."""
     addresses: tuple[AddressFacts, ...] = () if facts is None else facts.addresses
-    return next((one.chain for one in addresses if one.address == address), ())
+    nothing = AddressFacts(address=address)
+    return next((one for one in addresses if one.address == address), nothing)
 
 
 def probe_row(
     host: HostObservation, probe: AddressObservation, facts: HostFacts | None, run: RunFacts
 ) -> Row:
     """Return the row of ``host_checks``."""
-    chain = chain_at(facts, probe.address)
+    seen = certificates_at(facts, probe.address)
+    chain = seen.chain
     leaf = chain[0] if chain else None
     timings = probe.timings
     return run.common | {
@@ -183,6 +185,8 @@ def probe_row(
         "leaf_sha256": leaf.sha256 if leaf else None,
         "leaf_spki_sha256": leaf.spki_sha256 if leaf else None,
         "chain_sha256": [certificate.sha256 for certificate in chain],
+        "other_algorithm": probe.other_algorithm,
+        "other_chain_sha256": [certificate.sha256 for certificate in seen.other_chain],
         "not_before": leaf.not_before if leaf else None,
         "not_after": leaf.not_after if leaf else None,
         "transcript": [clean(line) for line in probe.transcript],

@@ -199,8 +199,8 @@ class ParquetHistory:
 
     def _take_check(self, check: Check) -> None:
         for host, probe, facts in rows.probes_of(check):
-            chain = rows.chain_at(facts, probe.address)
-            for certificate in chain:
+            seen = rows.certificates_at(facts, probe.address)
+            for certificate in (*seen.chain, *seen.other_chain):
                 if self._is_new_certificate(certificate.sha256):
                     row = rows.certificate_row(certificate, probe.observed_at, self._run)
                     self._add(CERTIFICATES, row, len(certificate.der))

@@ -226,6 +226,7 @@ def settings_from(options: Options, config: "Config") -> "Settings":
         allow_private_addresses=(
             config.smtp.allow_private_addresses if allow_private is None else allow_private
         ),
+        both_algorithms=config.smtp.both_algorithms,
         judge_at=options.at,
         dns_limits=DnsLimits(
             try_timeout_seconds=config.resolver.try_timeout_seconds,
@@ -239,6 +240,9 @@ def settings_from(options: Options, config: "Config") -> "Settings":
             reply_seconds=config.smtp.reply_timeout_seconds,
             handshake_seconds=config.smtp.handshake_timeout_seconds,
             total_seconds=config.smtp.total_timeout_seconds,
+            other_pause_seconds=max(
+                ProbeLimits().other_pause_seconds, config.limits.seconds_between_probes
+            ),
         ),
         sharing_limits=SharingLimits(
             max_concurrent=config.limits.probes_in_flight,

@@ -39,6 +39,8 @@ class Settings:
     ehlo_name: str = "localhost"
     timeout_seconds: float = DEFAULT_DEADLINE_SECONDS
     allow_private_addresses: bool = False
+    both_algorithms: bool = True
+    """Whether hosts with TLSA records are asked for both their RSA and their ECDSA certificate."""
     judge_at: datetime | None = None
     """Judge signatures and certificates as of this time; None means now."""
     dns_limits: DnsLimits = field(default_factory=DnsLimits)
@@ -101,6 +103,7 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
             clock=clock,
             limits=settings.routing_limits,
             deadline_seconds=settings.timeout_seconds,
+            both_algorithms=settings.both_algorithms,
         )
 
         async def observe(target: Target) -> DomainObservation:

@@ -185,6 +185,11 @@ class SmtpSection(Section):
         False,
         "Whether MX addresses in special-purpose ranges are contacted; for a laboratory.",
     )
+    both_algorithms: bool = setting(
+        True,
+        "Whether hosts with TLSA records are asked for both their RSA and their ECDSA certificate, "
+        "by a second connection after the first; senders differ in which one they are shown.",
+    )
     connect_timeout_seconds: float = setting(
         20.0, "The time to connect.", unit="seconds", at_least=1, at_most=300
     )

@@ -5,7 +5,7 @@ records, RFC 7671 §5) is done here once for each probe, under digest agility an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -18,6 +18,7 @@ from scanner.model.observation import (
     DaneApplicability,
     HostObservation,
     MailRoute,
+    TlsaRecord,
 )
 from scanner.model.policy import Policy
 from scanner.model.vocabulary import DnssecStatus
@@ -38,12 +39,20 @@ class Need(StrEnum):
 class ExaminedProbe:
     """One probe with what its chain matches: with digest agility, and with any usable record.
 
-    Both are None when there was nothing to compare: no chain, or no usable record.
+    Both are None when there was nothing to compare: no chain, or no usable record. ``other`` is
+    the same for the chain of the other algorithm, as if the probe had been shown that one; None
+    when it was shown none.
     """
 
     probe: AddressObservation
     agile: Match | None = None
     any_record: Match | None = None
+    other: "ExaminedProbe | None" = None
+
+    def matching_records(self) -> frozenset[TlsaRecord]:
+        """Return the usable records that match what this address shows to one client or another."""
+        compared = (one.any_record for one in (self, self.other) if one is not None)
+        return frozenset(record for found in compared if found for record in found.records)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,11 +92,17 @@ def examine(
         mx_secure=mx_is_secure(route),
         mx_host=host.route.host,
     )
-    probes = tuple(
-        _examine_probe(probe, tlsa, reference_ids=reference_ids, policy=policy, now=now)
-        for probe in in_route_order(host)
-    )
-    return Examination(need=need, tlsa=tlsa, probes=probes)
+
+    def examined(probe: AddressObservation) -> ExaminedProbe:
+        return _examine_probe(probe, tlsa, reference_ids=reference_ids, policy=policy, now=now)
+
+    probes = []
+    for probe in in_route_order(host):
+        one = examined(probe)
+        if probe.chain and probe.other_chain:
+            one = replace(one, other=examined(replace(probe, chain=probe.other_chain)))
+        probes.append(one)
+    return Examination(need=need, tlsa=tlsa, probes=tuple(probes))
 
 
 def in_route_order(host: HostObservation) -> tuple[AddressObservation, ...]:

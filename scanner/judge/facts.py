@@ -14,10 +14,11 @@ def host_facts(host: HostObservation, examined: Examination) -> HostFacts:
     """Return the records and certificates of ``host``.
 
     Each distinct record stands once, in the order received. ``matched`` is None for a record that
-    was not compared: an unusable one, or where no certificate was seen.
+    was not compared: an unusable one, or where no certificate was seen. A match with the
+    certificate of either algorithm counts.
     """
-    compared = [probe.any_record for probe in examined.probes if probe.any_record is not None]
-    matched = {record for found in compared for record in found.records}
+    compared = any(probe.any_record is not None for probe in examined.probes)
+    matched = {record for probe in examined.probes for record in probe.matching_records()}
     leaf = next((probe.probe.chain[0] for probe in examined.probes if probe.probe.chain), None)
     usable = set(examined.tlsa.usable)
     return HostFacts(
@@ -32,7 +33,11 @@ def host_facts(host: HostObservation, examined: Examination) -> HostFacts:
             for item in examined.tlsa.records
         ),
         addresses=tuple(
-            AddressFacts(address=probe.probe.address, chain=_chain(probe.probe.chain))
+            AddressFacts(
+                address=probe.probe.address,
+                chain=_chain(probe.probe.chain),
+                other_chain=_chain(probe.probe.other_chain),
+            )
             for probe in examined.probes
         ),
         expected_records=() if leaf is None else expected_records(leaf),

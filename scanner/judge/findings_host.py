@@ -5,6 +5,7 @@ from datetime import datetime
 
 from scanner.judge.certificate import read_certificate, spki_of
 from scanner.judge.examination import Examination, ExaminedProbe, Need
+from scanner.judge.findings_algorithm import algorithm_findings, algorithm_name
 from scanner.judge.matching import Match
 from scanner.judge.note import note
 from scanner.judge.outcomes import DELIVERABLE, lookup_detail, probe_detail
@@ -59,9 +60,15 @@ def host_findings(
     yield from _about_demand(host.route.host, judgements)
     yield from _about_reasons(host.route.host, examined, judgements)
     yield from _about_consistency(host.route.host, judgements)
+    yield from algorithm_findings(host.route.host, examined, judgements)
     yield from _about_matching(host.route.host, examined)
     for probe in examined.probes:
         yield from _about_probe(host.route.host, probe, examined.need, policy=policy, now=now)
+        if probe.other is not None:
+            where = f"{probe.probe.address} ({algorithm_name(probe.other.probe.chain[0])})"
+            yield from _about_chain(
+                host.route.host, probe.other, examined.need, where=where, policy=policy, now=now
+            )
 
 
 def _about_names(route: HostRoute, *, implicit: bool) -> Iterator[Finding]:
@@ -239,8 +246,8 @@ def _about_consistency(host: str, judgements: _Judgements) -> Iterator[Finding]:
 
 def _about_matching(host: str, examined: Examination) -> Iterator[Finding]:
     """Yield which records match nothing while others do, and what depends on the sender."""
-    compared = [probe.any_record for probe in examined.probes if probe.any_record is not None]
-    matched = {record for found in compared for record in found.records}
+    # Records for the certificates of both algorithms are no rollover, and neither is stale.
+    matched = {record for probe in examined.probes for record in probe.matching_records()}
     if not matched:
         return
     usable = examined.tlsa.usable
@@ -280,15 +287,23 @@ def _about_probe(
         yield note(Reason.PLAINTEXT_AFTER_STARTTLS, host, probe.address)
     if probe.tls_version is not None and probe.tls_version not in MODERN_TLS:
         yield note(Reason.TLS_OLD_VERSION, host, f"{probe.address}: {probe.tls_version}")
+    yield from _about_chain(host, examined, need, where=probe.address, policy=policy, now=now)
+
+
+def _about_chain(
+    host: str, examined: ExaminedProbe, need: Need, *, where: str, policy: Policy, now: datetime
+) -> Iterator[Finding]:
+    """Yield what one chain shows beside the decision; ``where`` names address and algorithm."""
+    probe = examined.probe
     if not probe.chain:
         return
     if len(probe.chain) > policy.max_chain_certificates:
-        yield note(Reason.CHAIN_TOO_LONG, host, f"{probe.address}: {len(probe.chain)} sent")
+        yield note(Reason.CHAIN_TOO_LONG, host, f"{where}: {len(probe.chain)} sent")
     leaf = read_certificate(probe.chain[0])
-    yield from _about_key(host, probe.address, leaf)
+    yield from _about_key(host, where, leaf)
     found = examined.any_record
     if found is not None and need is Need.AUTHENTICATION:
-        yield from _about_match(host, examined, found, leaf, policy=policy, now=now)
+        yield from _about_match(host, examined, found, leaf, where=where, policy=policy, now=now)
 
 
 def _about_key(host: str, address: str, leaf: CertificateFacts) -> Iterator[Finding]:
@@ -310,18 +325,18 @@ def _about_match(
     found: Match,
     leaf: CertificateFacts,
     *,
+    where: str,
     policy: Policy,
     now: datetime,
 ) -> Iterator[Finding]:
-    address = examined.probe.address
     for reason in found.notes:
         if reason is Reason.TRUST_ANCHOR_NOT_SENT:
-            yield note(reason, host, address)
+            yield note(reason, host, where)
         elif reason is Reason.SENDER_DEPENDENT:
             yield note(
                 reason,
                 host,
-                f"{address}: senders differ in the chains they build; a record 3 1 1 avoids that",
+                f"{where}: senders differ in the chains they build; a record 3 1 1 avoids that",
             )
     if not found.matched:
         return
@@ -330,7 +345,7 @@ def _about_match(
         yield note(
             Reason.CERTIFICATE_EXPIRY_IGNORED,
             host,
-            f"{address}: valid {_day(leaf.not_before)} to {_day(leaf.not_after)}",
+            f"{where}: valid {_day(leaf.not_before)} to {_day(leaf.not_after)}",
         )
         return
     ends = _earliest_end(examined, found, leaf)
@@ -339,7 +354,7 @@ def _about_match(
         yield note(
             Reason.CERTIFICATE_EXPIRES_SOON,
             host,
-            f"{address}: ends at {ends:%Y-%m-%d %H:%M} UTC, and that matters {matters}",
+            f"{where}: ends at {ends:%Y-%m-%d %H:%M} UTC, and that matters {matters}",
         )
 
 

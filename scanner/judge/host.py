@@ -22,6 +22,8 @@ Decisions of our own, where the specification leaves a choice:
 - An address in a family that our machine has no route for does not hide a failure seen at another
   address of the host: a sender without that family meets exactly this failure. Where nothing but
   silence was seen elsewhere, the host stays ``inconclusive`` (case 27).
+- A host with an RSA and an ECDSA certificate is judged by the one an ordinary client is shown; that
+  the other one differs is a finding (C30), because only some senders are shown it.
 - A failure found within one of our own bounds (records, certificates, signatures, addresses) is
   ``inconclusive``: what lay beyond the bound might have matched.
 """
@@ -29,7 +31,13 @@ Decisions of our own, where the specification leaves a choice:
 from collections.abc import Iterator
 from datetime import datetime
 
-from scanner.judge.examination import Examination, Need, examine, mx_is_secure
+from scanner.judge.examination import (
+    Examination,
+    ExaminedProbe,
+    Need,
+    examine,
+    mx_is_secure,
+)
 from scanner.judge.outcomes import (
     DELIVERABLE,
     OPPORTUNISTIC,
@@ -229,18 +237,25 @@ def _addresses(
     """Judge every address of the host, those without a probe included."""
     dane = dane_applies(route, profile=profile, policy=policy)
     unprotected = unprotected_reason(host.route, route, dane=dane)
+
+    def judged_at(probe: ExaminedProbe) -> Judged:
+        return judge_address(
+            probe,
+            need=need,
+            unprotected=unprotected,
+            tlsa=examined.tlsa,
+            profile=profile,
+            policy=policy,
+            vantage=vantage,
+        )
+
     for probe in examined.probes:
+        # The other certificate matters to those who must authenticate the host (C30).
+        other = probe.other if need is Need.AUTHENTICATION else None
         yield AddressJudgement(
             address=probe.probe.address,
-            judged=judge_address(
-                probe,
-                need=need,
-                unprotected=unprotected,
-                tlsa=examined.tlsa,
-                profile=profile,
-                policy=policy,
-                vantage=vantage,
-            ),
+            judged=judged_at(probe),
+            other=None if other is None else judged_at(other),
         )
     probed = {probe.probe.address for probe in examined.probes}
     for address in host.route.addresses:

@@ -315,6 +315,21 @@ class ProbeError(StrEnum):
     """A bug of ours; the detail says where."""
 
 
+class OtherAlgorithm(StrEnum):
+    """What came of asking a server for a certificate of the other algorithm, RSA or ECDSA.
+
+    A server may hold both and show what the client's offer fits (RFC 8446 §4.4.2.2, RFC 5246
+    §7.4.2), so that one connection sees only one of them.
+    """
+
+    NOT_ASKED = "not-asked"
+    NONE = "none"
+    """It shows none: without the algorithm of its certificate there is no session."""
+    SHOWN = "shown"
+    UNKNOWN = "unknown"
+    """Asked, and the connection ended in something that does not tell; or no time was left."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeTimings:
     """Milliseconds from the start of the probe to the end of each step; None if not reached."""
@@ -335,6 +350,9 @@ class AddressObservation:
     DER, leaf first. ``starttls_offered`` is None when no EHLO reply was read. ``transcript`` holds
     the server's reply lines before TLS, printable ASCII, bounded. ``early_plaintext`` says that
     bytes arrived in the clear between the STARTTLS reply and the handshake; they were discarded.
+    ``other_chain`` is what a second connection was shown that offered only the other algorithm
+    (ECDSA where the leaf of ``chain`` is RSA, and the reverse); empty unless ``other_algorithm``
+    is ``shown``. Nothing else of that connection is kept, and ``attempts`` does not count it.
     """
 
     host: Name
@@ -354,6 +372,8 @@ class AddressObservation:
     cipher: str | None = None
     key_exchange_group: str | None = None
     chain: tuple[bytes, ...] = ()
+    other_algorithm: OtherAlgorithm = OtherAlgorithm.NOT_ASKED
+    other_chain: tuple[bytes, ...] = ()
     transcript: tuple[str, ...] = ()
     timings: ProbeTimings = field(default_factory=ProbeTimings)
     attempts: int = 1

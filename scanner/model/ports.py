@@ -43,8 +43,14 @@ class VantageMonitor(Protocol):
 class Prober(Protocol):
     """Probes one address of one MX host; wrappers add sharing and limits and are Probers too."""
 
-    async def probe(self, host: Name, address: HostAddress, sni: Name) -> AddressObservation:
-        """Return what was seen; never raises for anything a peer does."""
+    async def probe(
+        self, host: Name, address: HostAddress, sni: Name, *, both_algorithms: bool = False
+    ) -> AddressObservation:
+        """Return what was seen; never raises for anything a peer does.
+
+        ``both_algorithms`` asks for the certificate of the other algorithm too, over one further
+        connection once the first has ended.
+        """
         ...
 
 

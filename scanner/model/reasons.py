@@ -107,6 +107,7 @@ class Reason(StrEnum):
     HOST_FAILING = "host-failing"
     HOST_NOT_MEASURED = "host-not-measured"
     ADDRESSES_INCONSISTENT = "addresses-inconsistent"
+    CERTIFICATE_ALGORITHM_DEPENDENT = "certificate-algorithm-dependent"
     DANE_OFFERED_DOMAIN_UNSIGNED = "dane-offered-domain-unsigned"
     TLSA_UNPROTECTED = "tlsa-unprotected"
     TLSA_ALIAS_INSECURE = "tlsa-alias-insecure"

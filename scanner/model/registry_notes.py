@@ -143,6 +143,18 @@ _HOST_NOTES = (
         severity=Severity.ERROR,
     ),
     _note(
+        Reason.CERTIFICATE_ALGORITHM_DEPENDENT,
+        "The host holds an RSA and an ECDSA certificate, and only one of them passes: delivery"
+        " depends on what the sender offers.",
+        sender="Mail fails or passes by the signature algorithms your mail system offers. Tell the"
+        " partner which certificate fails.",
+        receiver="Publish a TLSA record for each of the two certificates (3 1 1 with its own key),"
+        " or install only the one that is published.",
+        references=("RFC 7671 §8", "RFC 7672 §3.1.1", "RFC 8446 §4.4.2.2"),
+        fault=Fault.MAIL_OPERATOR,
+        severity=Severity.ERROR,
+    ),
+    _note(
         Reason.SENDER_DEPENDENT,
         "Senders differ in how they treat this set-up; the verdict follows the RFCs.",
         sender="Other senders may deliver where this one fails, or the reverse.",

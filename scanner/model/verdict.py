@@ -84,10 +84,16 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddressJudgement:
-    """What a sender of this profile experiences at one address."""
+    """What a sender of this profile experiences at one address.
+
+    ``judged`` rests on the certificate an ordinary client is shown. ``other`` is what a sender
+    meets that is shown the one of the other algorithm; None where there is none, or where the
+    certificate does not decide.
+    """
 
     address: str
     judged: Judged
+    other: Judged | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,10 +132,11 @@ class ProfileVerdict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddressFacts:
-    """Certificates seen at one address, leaf first."""
+    """Certificates seen at one address, leaf first; ``other_chain`` by the other algorithm."""
 
     address: str
     chain: tuple[CertificateFacts, ...] = ()
+    other_chain: tuple[CertificateFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -65,13 +65,20 @@ class DomainObserver:
         clock: Clock,
         limits: RoutingLimits | None = None,
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
+        both_algorithms: bool = True,
     ) -> None:
+        """Make an observer of ``deadline_seconds`` for a domain.
+
+        ``both_algorithms`` asks hosts with secure TLSA records for their certificates of both
+        algorithms (C30); no other host is contacted for it.
+        """
         self._resolver = resolver
         self._prober = prober
         self._vantage = vantage
         self._clock = clock
         self._limits = limits or RoutingLimits()
         self._deadline_seconds = deadline_seconds
+        self._both_algorithms = both_algorithms
 
     async def observe(self, domain: Name) -> DomainObservation:
         """Return everything seen of ``domain`` within the deadline.
@@ -116,10 +123,16 @@ class DomainObserver:
         if not _is_contacted(route, collected.route):
             return
         seen = collected.probes.setdefault(exchange.exchange, [])
+        matters = route.applicability is DaneApplicability.TLSA_PRESENT
 
         async def probe_one(index: int) -> None:
             seen.append(
-                await self._prober.probe(route.host, route.addresses[index], route.tlsa_base)
+                await self._prober.probe(
+                    route.host,
+                    route.addresses[index],
+                    route.tlsa_base,
+                    both_algorithms=matters and self._both_algorithms,
+                )
             )
 
         async with trio.open_nursery() as nursery:

@@ -9,6 +9,9 @@ Rules:
 * A probe is repeated once, over a fresh connection, for the indefinite events after STARTTLS (table
   3c rows C10 and C11: connection dropped, silence, garbage) and for nothing else. An alert, a
   refusal or a missing STARTTLS is an answer.
+* Where both algorithms are asked for, one further connection follows a probe that saw an RSA or
+  ECDSA certificate, and offers only the other one (row C30). Of it nothing but the chain is taken:
+  the result of the probe stands before it begins, and it ends before the caller's time does.
 * What happens after the handshake (EHLO over TLS, QUIT) is good manners and never undoes a success.
 * ``except Exception`` stands in one place: it turns a bug of ours into ``ProbeError.INTERNAL``, so
   that it is never held against a partner nor stops a pass. Cancellation is never caught.
@@ -24,11 +27,14 @@ from typing import Protocol
 import trio
 from OpenSSL import SSL
 
+from scanner.judge.certificate import spki_of
+from scanner.judge.publickey import describe_key
 from scanner.model.addresses import special_purpose
 from scanner.model.names import ROOT, Name
 from scanner.model.observation import (
     AddressObservation,
     HostAddress,
+    OtherAlgorithm,
     ProbeError,
     ProbeStage,
     ProbeTimings,
@@ -36,7 +42,7 @@ from scanner.model.observation import (
 from scanner.model.ports import Clock
 from scanner.model.vocabulary import Family
 from scanner.observe.net import Connect, PeerError, PeerStream, connect_tcp, open_stream
-from scanner.observe.tls import TlsFacts, TlsStream, client_context, handshake
+from scanner.observe.tls import Algorithm, TlsFacts, TlsStream, client_context, handshake
 from scanner.wire.smtp import (
     Event,
     Failure,
@@ -82,6 +88,14 @@ class ProbeLimits:
     """Between the end of one connection and the next to the same address."""
     retry_least_seconds: float = 10.0
     """A repetition is begun only with at least so much of the total left."""
+    other_seconds: float = 30.0
+    """For the connection that asks for the other certificate algorithm, within the total."""
+    other_pause_seconds: float = 1.0
+    """Before that connection."""
+    other_least_seconds: float = 5.0
+    """It is begun only with at least so much left of the total and of the caller's time."""
+    other_margin_seconds: float = 1.0
+    """It ends so long before the caller's time does, which would take the first result with it."""
     smtp: SmtpLimits = field(default_factory=SmtpLimits)
 
     def reply_budget(self, state: State) -> float:
@@ -133,12 +147,16 @@ class SmtpProber:
         self._connect = connect
         self._new_id = new_id or _random_id
         self._context = client_context()
+        self._only = {algorithm: client_context(only=algorithm) for algorithm in Algorithm}
 
-    async def probe(self, host: Name, address: HostAddress, sni: Name) -> AddressObservation:
+    async def probe(
+        self, host: Name, address: HostAddress, sni: Name, *, both_algorithms: bool = False
+    ) -> AddressObservation:
         """Return what was seen at ``address``, with ``sni`` as the server name asked for.
 
         ``host`` is only noted. Raises nothing but cancellation. ``timings`` are those of the last
-        attempt; ``attempts`` counts connections, 0 for an address that was left alone.
+        attempt; ``attempts`` counts connections, 0 for an address that was left alone. With
+        ``both_algorithms`` one more asks for the other certificate (see ``OtherAlgorithm``).
         """
         target = _Target(host=host, address=address, sni=_server_name(sni))
         left_alone = self._left_alone(target)
@@ -153,9 +171,30 @@ class SmtpProber:
                 break
             await trio.sleep(self._limits.retry_pause_seconds)
             seen = _joined(seen, await self._attempt(target, deadline), attempts)
-        return seen
+        first = algorithm_of(seen.chain) if both_algorithms else None
+        return seen if first is None else await self._with_other(seen, first, target, deadline)
 
-    async def _attempt(self, target: "_Target", deadline: float) -> AddressObservation:
+    async def _with_other(
+        self, seen: AddressObservation, first: Algorithm, target: "_Target", deadline: float
+    ) -> AddressObservation:
+        """Return ``seen`` with what the server shows a client of the other algorithm only."""
+        limits = self._limits
+        # A deadline of the caller's cancels this task, and what was already seen would be lost.
+        deadline = min(deadline, trio.current_effective_deadline() - limits.other_margin_seconds)
+        remaining = deadline - trio.current_time() - limits.other_pause_seconds
+        if remaining < limits.other_least_seconds:
+            return replace(seen, other_algorithm=OtherAlgorithm.UNKNOWN)
+        await trio.sleep(limits.other_pause_seconds)
+        deadline = min(deadline, trio.current_time() + limits.other_seconds)
+        other = await self._attempt(target, deadline, only=first.other)
+        if other.error is None and algorithm_of(other.chain) is first.other:
+            return replace(seen, other_algorithm=OtherAlgorithm.SHOWN, other_chain=other.chain)
+        return replace(seen, other_algorithm=_without_other(other))
+
+    async def _attempt(
+        self, target: "_Target", deadline: float, *, only: Algorithm | None = None
+    ) -> AddressObservation:
+        context = self._context if only is None else self._only[only]
         attempt = _Attempt(
             target=target,
             limits=self._limits,
@@ -169,7 +208,7 @@ class SmtpProber:
                 self._report(family, True)
                 await attempt.converse(stream)
                 if attempt.client.state is State.HANDSHAKE:
-                    await attempt.take_leave(await attempt.secure(stream, self._context))
+                    await attempt.take_leave(await attempt.secure(stream, context))
         except PeerError as error:
             attempt.fail(error.error, error.detail)
         except Exception as error:  # noqa: BLE001 - the waist described at the top of this file
@@ -231,6 +270,28 @@ _INDEFINITE_ERRORS = frozenset(
 def is_indefinite(seen: AddressObservation) -> bool:
     """Return whether a probe ended in an event after STARTTLS that a second look may clear up."""
     return seen.stage in _INDEFINITE_STAGES and seen.error in _INDEFINITE_ERRORS
+
+
+_ALGORITHMS = {"rsa": Algorithm.RSA, "ec": Algorithm.ECDSA}
+
+
+def algorithm_of(chain: tuple[bytes, ...]) -> Algorithm | None:
+    """Return the algorithm of the leaf of ``chain``; None for any other and for no chain."""
+    spki = spki_of(chain[0]) if chain else None
+    return None if spki is None else _ALGORITHMS.get(describe_key(spki)[0] or "")
+
+
+_NO_OTHER = frozenset({ProbeError.TLS_ALERT, ProbeError.TLS_PROTOCOL, ProbeError.NO_CERTIFICATE})
+"""Ends of a handshake by which a server says that it has nothing to show: it refuses, or it shows
+its one certificate all the same, which OpenSSL then does not take."""
+
+
+def _without_other(other: AddressObservation) -> OtherAlgorithm:
+    """Return what a connection says that did not bring the other certificate."""
+    answered = other.error is None or (
+        other.stage is ProbeStage.HANDSHAKE and other.error in _NO_OTHER
+    )
+    return OtherAlgorithm.NONE if answered else OtherAlgorithm.UNKNOWN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

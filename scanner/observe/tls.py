@@ -11,6 +11,8 @@ Rules, each learnt from a trap:
 * The ClientHello stays small. OpenSSL 3.5 and later send some 1,600 octets, two TCP segments, and
   mail servers exist that hang on it (openssl issue 27557). A short list of groups keeps it near
   450; servers that want other groups are still reached by HelloRetryRequest.
+* A server with both an RSA and an ECDSA certificate shows one of them, as the client's offer says.
+  ``client_context(only=...)`` offers one algorithm, so that the other one can be asked for.
 * The chain is taken as DER from OpenSSL, not through a stricter parser that could refuse it.
 
 pyOpenSSL with memory BIOs, driven over a ``PeerStream``. It uses cryptography's own OpenSSL, the
@@ -22,6 +24,7 @@ verified, and the octets read are counted here.
 import contextlib
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, _util, crypto
@@ -58,13 +61,44 @@ class TlsFacts:
     chain: tuple[bytes, ...]
 
 
-def client_context() -> SSL.Context:
+class Algorithm(StrEnum):
+    """What a certificate's key can be, where servers commonly hold one of each."""
+
+    RSA = "rsa"
+    ECDSA = "ecdsa"
+
+    @property
+    def other(self) -> "Algorithm":
+        """The other one."""
+        return Algorithm.ECDSA if self is Algorithm.RSA else Algorithm.RSA
+
+
+_CIPHERS_OF = {
+    Algorithm.RSA: b"aRSA:!eNULL:@SECLEVEL=0",
+    Algorithm.ECDSA: b"aECDSA:!eNULL:@SECLEVEL=0",
+}
+_SIGNATURES_OF = {
+    Algorithm.RSA: b"RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
+    b":RSA+SHA224:RSA+SHA1",
+    # The RSA algorithms of PKCS #1 are there for the issuers: many an ECDSA certificate is signed
+    # by an RSA one, and a strict server holds the whole chain against this list. The server itself
+    # cannot use them: not with an ECDSA suite, nor in TLS 1.3 at all (RFC 8446 §4.2.3).
+    Algorithm.ECDSA: b"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ECDSA+SHA224:ECDSA+SHA1"
+    b":RSA+SHA256:RSA+SHA384:RSA+SHA512:RSA+SHA1",
+}
+
+
+def client_context(*, only: Algorithm | None = None) -> SSL.Context:
     """Return the context to share between all probes; making one costs more than a handshake.
+
+    With ``only``, no certificate of another algorithm can be shown: the handshake then fails.
 
     Checks itself: should the short list of groups not take effect (another OpenSSL, a changed
     private interface), one classical group is set by public means, so that the hello stays small.
     """
     context = _base_context()
+    if only is not None:
+        _offer_only(context, only)
     if not _set_groups(context) or client_hello_octets(context) > MAX_CLIENT_HELLO_OCTETS:
         context.set_tmp_ecdh(ec.SECP256R1())
     return context
@@ -180,6 +214,28 @@ def _set_groups(context: SSL.Context) -> bool:
     """
     try:
         return bool(_util.lib.SSL_CTX_set1_curves_list(context._context, GROUPS) == 1)
+    except (AttributeError, TypeError):
+        return False
+
+
+def _offer_only(context: SSL.Context, only: Algorithm) -> None:
+    """Let a server authenticate by ``only``: cipher suites say so up to TLS 1.2 (RFC 5246 §7.4.2),
+    signature algorithms from TLS 1.3 on (RFC 8446 §4.2.3).
+
+    Without a way to set the latter, TLS 1.3 is not offered: there the suites do not tell.
+    """
+    context.set_cipher_list(_CIPHERS_OF[only])
+    if not _set_signature_algorithms(context, _SIGNATURES_OF[only]):
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+
+
+def _set_signature_algorithms(context: SSL.Context, names: bytes) -> bool:
+    """Set the list of signature algorithms; False where that cannot be done.
+
+    As for groups, pyOpenSSL has no public call and this reaches inside it.
+    """
+    try:
+        return bool(_util.lib.SSL_CTX_set1_sigalgs_list(context._context, names) == 1)
     except (AttributeError, TypeError):
         return False
 

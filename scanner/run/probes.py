@@ -1,5 +1,8 @@
 """Shared and polite probing: one probe per (host, address, SNI) in a pass, few at a time.
 
+A probe that asks for both certificate algorithms is another one than a probe that does not; its
+two connections come one after the other, within one turn.
+
 A wrapper around any Prober that is a Prober itself. Many domains share few mail hosts, so sharing
 is what keeps a pass over 100,000 domains short, and what keeps us from knocking 10,000 times at
 one door.
@@ -85,6 +88,7 @@ class _Key:
     host: Name
     address: str
     sni: Name
+    both_algorithms: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -112,13 +116,15 @@ class SharedProber:
         self._in_flight = 0
         self._waiting = 0
 
-    async def probe(self, host: Name, address: HostAddress, sni: Name) -> AddressObservation:
+    async def probe(
+        self, host: Name, address: HostAddress, sni: Name, *, both_algorithms: bool = False
+    ) -> AddressObservation:
         """Return what was seen, by this caller's probe or another's in the same pass.
 
         The time spent waiting for a turn is the caller's; the probe's own deadline begins with the
         probe. Raises what the wrapped prober raises, in the caller that led.
         """
-        key = _Key(self._generation, host, address.address, sni)
+        key = _Key(self._generation, host, address.address, sni, both_algorithms)
         while True:
             kept = self._kept.get(key)
             if kept is not None:
@@ -181,7 +187,9 @@ class SharedProber:
                 known, host=key.host, sni=key.sni, probe_id=str(uuid.uuid4()), attempts=0
             )
         self._probes += 1
-        result = await self._prober.probe(key.host, address, key.sni)
+        result = await self._prober.probe(
+            key.host, address, key.sni, both_algorithms=key.both_algorithms
+        )
         if result.stage is ProbeStage.CONNECT and result.error in _SAME_FOR_EVERY_NAME:
             if len(self._dead) >= self._limits.max_dead_addresses:
                 del self._dead[next(iter(self._dead))]
@@ -304,7 +312,7 @@ class _Kept:
 def _octets_of(result: AddressObservation) -> int:
     """Return about how much memory the variable part of ``result`` takes."""
     texts = (*result.transcript, result.detail or "", result.reply_text or "")
-    return 500 + sum(map(len, result.chain)) + sum(map(len, texts))
+    return 500 + sum(map(len, (*result.chain, *result.other_chain))) + sum(map(len, texts))
 
 
 def _network_of(address: str, limits: SharingLimits) -> _Network:

@@ -21,7 +21,9 @@ class Scripted:
         self.stage, self.error = stage, error
         self.probed: list[str] = []
 
-    async def probe(self, host: Name, address: HostAddress, sni: Name) -> AddressObservation:
+    async def probe(
+        self, host: Name, address: HostAddress, sni: Name, *, both_algorithms: bool = False
+    ) -> AddressObservation:
         self.probed.append(host)
         await trio.sleep(20)
         return AddressObservation(

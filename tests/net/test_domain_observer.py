@@ -67,7 +67,9 @@ class RecordingProber:
         self.calls: list[tuple[str, str, str]] = []
         self.delay = delay
 
-    async def probe(self, host: Name, address: HostAddress, sni: Name) -> AddressObservation:
+    async def probe(
+        self, host: Name, address: HostAddress, sni: Name, *, both_algorithms: bool = False
+    ) -> AddressObservation:
         self.calls.append((host, address.address, sni))
         await trio.sleep(self.delay(address.address))
         return AddressObservation(

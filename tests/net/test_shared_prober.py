@@ -41,7 +41,9 @@ class FakeProber:
         self.chain: tuple[bytes, ...] = ()
         self.bug: Exception | None = None
 
-    async def probe(self, host: Name, address: HostAddress, sni: Name) -> AddressObservation:
+    async def probe(
+        self, host: Name, address: HostAddress, sni: Name, *, both_algorithms: bool = False
+    ) -> AddressObservation:
         self.begun.append((trio.current_time(), host, address.address))
         for key in (address.address, "all"):
             self.now[key] += 1

@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 async def _serve(plan: LabPlan, options: argparse.Namespace) -> None:
-    with trio.move_on_after(options.seconds):
-        async with open_lab(plan, smtp_port=options.smtp_port) as lab:
+    async with open_lab(plan, smtp_port=options.smtp_port) as lab:
+        with trio.move_on_after(options.seconds):  # from when it serves, however slow the start
             if options.zone_files:
                 write_universe(lab.universe, Path(options.zone_files), plan)
             sys.stdout.write(json.dumps(_facts(lab)) + "\n")

@@ -5,7 +5,7 @@ runs through; another is interrupted in the middle and resumed; both must say th
 """
 
 import json
-import resource
+import os
 import signal
 import subprocess
 import sys
@@ -100,11 +100,16 @@ class WholePass:
 def whole(lab: RunningLab) -> WholePass:
     """One pass that runs through."""
     history = lab.directory / "whole"
-    done = subprocess.run(lab.scan(history), capture_output=True, text=True, check=True)
-    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    output = lab.directory / "whole.jsonl"
+    with output.open("w") as stream:
+        scan = subprocess.Popen(lab.scan(history), stdout=stream, stderr=subprocess.DEVNULL)
+    # wait4, because getrusage knows only the largest of all children there ever were.
+    _, status, usage = os.wait4(scan.pid, 0)
+    scan.returncode = os.waitstatus_to_exitcode(status)
+    assert scan.returncode == 0
+    documents = [json.loads(line) for line in output.read_text().splitlines()]
     assert len(documents) == DOMAINS
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return WholePass({doc["domain"]: doc for doc in documents}, history, peak)
+    return WholePass({doc["domain"]: doc for doc in documents}, history, usage.ru_maxrss / 1024)
 
 
 def verdicts(document: dict[str, Any]) -> tuple[str, str]:

@@ -18,6 +18,7 @@ MAX_NAME_OCTETS = 255  # RFC 1035 §2.3.4, the wire form with length octets
 MAX_LABEL_OCTETS = 63  # RFC 1035 §2.3.4
 MAX_TEXT_CHARACTERS = 2_000  # longest input looked at; the longest escaped name is 1,004
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_PLAIN_OCTETS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*."
 
 
 class InvalidNameError(ValueError):
@@ -87,6 +88,10 @@ def name_from_labels(labels: Sequence[bytes]) -> Name:
     """Return the name made of wire labels (without the root's empty label), lower-cased."""
     if not labels:
         return ROOT
+    joined = b".".join(labels)
+    # Nearly every name is made of these; one without a dot inside a label needs no escapes.
+    if not joined.translate(None, _PLAIN_OCTETS) and joined.count(b".") == len(labels) - 1:
+        return Name(joined.decode("ascii").lower())
     return Name(".".join(_escape_label(label) for label in labels))
 
 

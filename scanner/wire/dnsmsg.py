@@ -59,6 +59,8 @@ __all__ = [
     "decode_response",
     "earliest_expiration",
     "echoes_question",
+    "is_about",
+    "is_response",
     "read_opt",
 ]
 
@@ -137,14 +139,16 @@ def echoes_question(wire: bytes, question: Question) -> bool:
     response at all: noise or a forgery. Raises MalformedResponseError when that cannot be told.
     """
     header = read_header(wire)
-    return _is_response(header) and _is_about(read_question(wire, header), question)
+    return is_response(header) and is_about(read_question(wire, header), question)
 
 
-def _is_response(header: Header) -> bool:
+def is_response(header: Header) -> bool:
+    """Return whether this is a response to a standard query."""
     return bool(header.flags & _QR) and not header.flags & _OPCODE
 
 
-def _is_about(asked: RawQuestion, question: Question) -> bool:
+def is_about(asked: RawQuestion, question: Question) -> bool:
+    """Return whether the question echoed is the one that was asked."""
     expected = (question.name, TYPE_CODES[question.rdtype], CLASS_IN)
     return (asked.name, asked.rdtype, asked.rdclass) == expected
 
@@ -164,10 +168,10 @@ def decode_response(
     header = read_header(wire)
     if header.query_id != query_id:
         raise MalformedResponseError("the id of another query")
-    if not _is_response(header):
+    if not is_response(header):
         raise MalformedResponseError("not a response to a query")
     asked = read_question(wire, header)
-    if not _is_about(asked, question):
+    if not is_about(asked, question):
         raise MalformedResponseError("a response to another question")
     rcode = header.flags & 0xF
     ad = bool(header.flags & _AD)

@@ -16,6 +16,7 @@ Rules
 
 import base64
 import binascii
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -41,7 +42,7 @@ from scanner.wire.dnsframe import (
     read_question,
     read_sections,
 )
-from scanner.wire.dnsmsg import echoes_question, read_opt
+from scanner.wire.dnsmsg import is_about, is_response, read_opt
 from scanner.wire.dnsrdata import (
     CLASS_IN,
     TYPE_DNAME,
@@ -58,9 +59,13 @@ TYPE_DNSKEY = 48
 RSA_MD5 = 1  # the one algorithm with a key tag of its own (RFC 4034 appendix B.1)
 
 _TC = 0x0200
-_RRSIG_FIXED_OCTETS = 18  # RFC 4034 §3.1
+_RRSIG_FIXED = struct.Struct("!HBBIIIH")  # RFC 4034 §3.1, before the signer's name
+_RRSIG_FIXED_OCTETS = _RRSIG_FIXED.size
 _TTL_TOP_BIT = 0x8000_0000  # RFC 2181 §8: counts as zero
 _MAX_WINDOW_OCTETS = 32  # of one block of a type bitmap (RFC 4034 §4.1.2)
+
+_RRSIGS_COMPARED = 32
+"""Signatures a new one is compared with to drop doubles; more would cost the square of them."""
 
 _NAMES_AT = {
     2: (0, 1),  # NS
@@ -103,8 +108,9 @@ def decode_signed(
     header = read_header(wire)
     if header.query_id != query_id:
         raise MalformedResponseError("the id of another query")
-    if not echoes_question(wire, question):
-        raise MalformedResponseError("a response to another question")
+    asked = read_question(wire, header)
+    if not is_response(header) or not is_about(asked, question):
+        raise MalformedResponseError("a response to another question, or none")
     labels = canonical(question.name)
     if header.flags & _TC:
         return SignedMessage(
@@ -117,7 +123,7 @@ def decode_signed(
             server=server,
             truncated=True,
         )
-    sections = read_sections(wire, header, read_question(wire, header).end)
+    sections = read_sections(wire, header, asked.end)
     extended_rcode, errors = read_opt(wire, sections.additional)
     signatures = _read_signatures(wire, (*sections.answer, *sections.authority))
     return SignedMessage(
@@ -163,10 +169,6 @@ def _read_signatures(wire: bytes, records: Sequence[RawRecord]) -> _Signatures:
     return found
 
 
-_RRSIGS_COMPARED = 32
-"""Signatures a new one is compared with to drop doubles; more would cost the square of them."""
-
-
 def _read_rrsig(wire: bytes, raw: RawRecord) -> Rrsig | None:
     start, end = raw.start, raw.end
     if end - start <= _RRSIG_FIXED_OCTETS:
@@ -177,14 +179,15 @@ def _read_rrsig(wire: bytes, raw: RawRecord) -> Rrsig | None:
         return None
     signer = tuple(label.lower() for label in reversed(labels))
     fixed = wire[start : start + _RRSIG_FIXED_OCTETS]
+    covered, algorithm, count, original_ttl, expiration, inception, tag = _RRSIG_FIXED.unpack(fixed)
     return Rrsig(
-        type_covered=int.from_bytes(fixed[0:2]),
-        algorithm=fixed[2],
-        labels=fixed[3],
-        original_ttl=int.from_bytes(fixed[4:8]),
-        expiration=int.from_bytes(fixed[8:12]),
-        inception=int.from_bytes(fixed[12:16]),
-        key_tag=int.from_bytes(fixed[16:18]),
+        type_covered=covered,
+        algorithm=algorithm,
+        labels=count,
+        original_ttl=original_ttl,
+        expiration=expiration,
+        inception=inception,
+        key_tag=tag,
         signer=name_from_labels(labels),
         signer_labels=signer,
         signature=wire[after:end],

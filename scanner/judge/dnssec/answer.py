@@ -140,7 +140,7 @@ class _Answering:
         while isinstance(message, SignedMessage):
             data = message.find(name, self.rdtype)
             if data is not None:
-                yield from self._judge_data(data, message)
+                yield from self._judge_data(data, name, message)
                 return self._finish(LookupOutcome.DATA, data)
             hop = _find_alias(message, name) if self.rdtype != TYPE_CNAME else None
             if hop is None:
@@ -173,8 +173,26 @@ class _Answering:
         self.own_fault = self.own_fault or path.last.link.own_fault
         return path
 
-    def _judge_data(self, data: RRset, message: SignedMessage) -> _Conversation[None]:
-        self.parts.append((yield from self._judge_rrset(data, message)))
+    def _judge_data(
+        self, data: RRset, name: CanonicalName, message: SignedMessage
+    ) -> _Conversation[None]:
+        hop = _find_alias(message, name) if self.rdtype == TYPE_CNAME else None
+        if hop is not None and hop.synthesised:
+            part = yield from self._judge_source(hop, name, message)
+        else:
+            part = yield from self._judge_rrset(data, message)
+        self.parts.append(part)
+
+    def _judge_source(
+        self, hop: "_Hop", name: CanonicalName, message: SignedMessage
+    ) -> _Conversation[_Part]:
+        """Return what an alias is worth: by its own signature, or that of the DNAME it is from."""
+        source = hop.dname if hop.synthesised else hop.cname
+        assert source is not None
+        part = yield from self._judge_rrset(source, message)
+        if hop.synthesised and part.status is DnssecStatus.SECURE:
+            return self._judge_substitution(hop, name, part)
+        return part
 
     def _judge_alias(
         self, hop: "_Hop", name: CanonicalName, message: SignedMessage, seen: set[CanonicalName]
@@ -184,11 +202,7 @@ class _Answering:
             self._note(hop.problem or DnssecReason.RESPONSE_MALFORMED, name)
             malformed = hop.problem is DnssecReason.RESPONSE_MALFORMED
             return LookupOutcome.MALFORMED if malformed else LookupOutcome.LOOP
-        source = hop.dname if hop.synthesised and hop.dname is not None else hop.cname
-        assert source is not None
-        part = yield from self._judge_rrset(source, message)
-        if hop.synthesised and part.status is DnssecStatus.SECURE:
-            part = self._judge_substitution(hop, name, part)
+        part = yield from self._judge_source(hop, name, message)
         self.parts.append(part)
         self.aliases.append(
             AliasHop(owner=name_of(name), target=name_of(hop.target), status=part.status)

@@ -278,10 +278,11 @@ class _Entering:
         matches = [(ds, self._match_one(ds)) for ds in usable]
         keys = [match for _, match in matches if isinstance(match, Dnskey)]
         keys += [key for key in self.dnskeys if key in trusted and not key.is_revoked]
-        entry = trusted_zone(self.name, self.labels, dict.fromkeys(keys), self.work.policy)
+        zone = trusted_zone(self.name, self.labels, self.dnskeys, self.work.policy)
+        entry = zone.only(keys)
         checked = self.work.check(rrset, entry)
         if entry.keys and checked.status is DnssecStatus.SECURE:
-            self._admit(checked, matches)
+            self._admit(checked, matches, zone)
             return
         if entry.keys:
             self.rrsets.append(checked)
@@ -420,12 +421,14 @@ class _Entering:
         return DnssecReason.DS_KEY_REVOKED if twins else None
 
     def _admit(
-        self, checked: CheckedRRset, matches: list[tuple[Ds, Dnskey | DnssecReason]]
+        self,
+        checked: CheckedRRset,
+        matches: list[tuple[Ds, Dnskey | DnssecReason]],
+        zone: TrustedZone,
     ) -> None:
         """The zone is secure: all its zone keys may sign data from here on."""
-        policy = self.work.policy
-        self.zone = trusted_zone(self.name, self.labels, self.dnskeys, policy)
-        self.take((checked,), self.zone)
+        self.zone = zone
+        self.take((checked,), zone)
         good = [c.rrsig.key_tag for c in checked.signatures if c.checked and c.reason is None]
         self.entry_keys = tuple(good)
         for ds, match in matches:
@@ -492,9 +495,12 @@ class _Entering:
         signed: dict[tuple[int, int], DnssecReason | None],
         cut_short: bool,
     ) -> DnssecReason:
-        problem = entry.keys_for(key.key_tag, key.algorithm)[0].problem
-        if problem is not None:
-            return problem
+        same = entry.keys_for(key.key_tag, key.algorithm)
+        loaded = next((found for found in same if found.dnskey.rdata == key.rdata), None)
+        if loaded is None:
+            return DnssecReason.WORK_LIMIT  # beyond the keys that are looked at
+        if loaded.problem is not None:
+            return loaded.problem
         if (key.key_tag, key.algorithm) not in signed:
             return DnssecReason.DS_KEY_NOT_SIGNING
         reason = signed[key.key_tag, key.algorithm]

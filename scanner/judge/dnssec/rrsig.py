@@ -11,7 +11,7 @@ Rules
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 
 from scanner.judge.budget import Budget
 from scanner.judge.dnssec.algorithms import SIGNATURE_OCTETS, LoadedKey, Verdict, is_supported
@@ -263,11 +263,10 @@ class Verifier:
 
     def moment(self, raw: int) -> datetime:
         """Return the moment the raw time of an RRSIG stands for."""
-        ahead = self.ahead(raw)
         try:
-            return self.now.replace(microsecond=0) + timedelta(seconds=ahead)
-        except OverflowError:  # a clock within 68 years of either end of the calendar
-            return self.now
+            return datetime.fromtimestamp(self._seconds + self.ahead(raw), UTC)
+        except (OverflowError, ValueError, OSError):
+            return self.now  # the clock is within 68 years of an end of the calendar
 
 
 def _most_telling(checks: list[SignatureCheck]) -> DnssecReason:

@@ -29,6 +29,16 @@ class TrustedZone:
         """Return the keys of this tag and algorithm; several where tags collide."""
         return self.keys.get((key_tag, algorithm), ())
 
+    def only(self, dnskeys: Iterable[Dnskey]) -> "TrustedZone":
+        """Return the same zone with no other keys than ``dnskeys``."""
+        wanted = {dnskey.rdata for dnskey in dnskeys}
+        kept = {
+            key_id: tuple(key for key in keys if key.dnskey.rdata in wanted)
+            for key_id, keys in self.keys.items()
+        }
+        keys = {key_id: found for key_id, found in kept.items() if found}
+        return TrustedZone(name=self.name, labels=self.labels, keys=keys)
+
     @property
     def algorithms(self) -> frozenset[int]:
         """The algorithms of the keys."""

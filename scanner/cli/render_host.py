@@ -28,6 +28,7 @@ from scanner.model.observation import (
 from scanner.model.reasons import Reason
 from scanner.model.registry import info
 from scanner.model.verdict import (
+    AddressFacts,
     AddressJudgement,
     CertificateFacts,
     HostFacts,
@@ -73,14 +74,14 @@ def host_branch(
     _add_addresses(branch, host.route, style)
     _add_tlsa(branch, host.route, facts, style)
     judged = {one.address: one for one in judgement.addresses} if judgement else {}
-    chains = {one.address: one.chain for one in facts.addresses}
+    seen = {one.address: one for one in facts.addresses}
     for probe in host.addresses:
         branch.add(
             _probe_branch(
                 probe,
                 judged.get(probe.address),
                 judgement.judged if judgement else None,
-                chains.get(probe.address, ()),
+                seen.get(probe.address) or AddressFacts(address=probe.address),
                 facts,
                 now,
                 style,
@@ -200,11 +201,12 @@ def _probe_branch(
     probe: AddressObservation,
     judgement: AddressJudgement | None,
     of_host: Judged | None,
-    chain: tuple[CertificateFacts, ...],
+    seen: AddressFacts,
     facts: HostFacts,
     now: datetime,
     style: Style,
 ) -> Branch:
+    chain = seen.chain
     judged = judgement.judged if judgement is not None else None
     mark = OUTCOME_MARKS[judged.outcome] if judged is not None else Mark.UNKNOWN
     text = style.safe(probe.address)
@@ -220,7 +222,26 @@ def _probe_branch(
         branch.add(_certificate_branch(chain, judged, now, style))
     if judged is not None:
         _add_match(branch, judged, chain, facts, style)
+    if judgement is not None and judgement.other is not None and seen.other_chain:
+        branch.add(_other_line(judgement.other, seen.other_chain[0], style))
     return branch
+
+
+_KEY_WORDS = {"rsa": "RSA", "ec": "ECDSA"}
+
+
+def _other_line(other: Judged, leaf: CertificateFacts, style: Style) -> Text:
+    """Return what becomes of senders that are shown the certificate of the other algorithm."""
+    title = f"Other certificate ({_KEY_WORDS.get(leaf.key_type or '', 'another key')})"
+    mark = OUTCOME_MARKS[other.outcome]
+    if other.outcome is HostOutcome.AUTHENTICATED:
+        return marked(style, mark, f"{title}: matches")
+    if other.outcome is HostOutcome.FAILED and other.reason in _NO_MATCH:
+        return marked(style, mark, f"{title}: no match")
+    return marked(style, mark, f"{title}: {_outcome_words(other)}")
+
+
+_NO_MATCH = frozenset({Reason.TLSA_MISMATCH, Reason.TRUST_ANCHOR_IS_LEAF})
 
 
 def _smtp_lines(probe: AddressObservation, mark: Mark, style: Style) -> Iterator[Text]:

@@ -249,7 +249,8 @@ class LimitsSection(Section):
     )
     seconds_between_probes: float = setting(
         0.0,
-        "From the end of one SMTP connection to an address to the beginning of the next.",
+        "From the end of one SMTP connection to an address to the beginning of the next; where it "
+        "leaves a probe no time for its second connection (both_algorithms), none is made.",
         unit="seconds",
         at_least=0,
         at_most=3_600,

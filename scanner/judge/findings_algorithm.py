@@ -13,6 +13,9 @@ from scanner.model.reasons import Reason
 from scanner.model.verdict import AddressJudgement, Finding, HostJudgement, Judged
 from scanner.model.vocabulary import HostOutcome, Profile, Severity
 
+MAX_ADDRESSES_QUOTED = 2
+"""Addresses named in one message; the check document lists them all."""
+
 _COMPARED = frozenset({HostOutcome.AUTHENTICATED, HostOutcome.FAILED})
 
 _KEY_WORDS = {"rsa": "RSA", "ec": "ECDSA"}
@@ -23,8 +26,8 @@ def algorithm_findings(
 ) -> Iterator[Finding]:
     """Yield a finding where one certificate of an address authenticates and the other does not.
 
-    Addresses that show the same are named together. It is an error where a sender shown the wrong
-    one gets a code, which is to say under ``exchange-online``; otherwise a warning.
+    Addresses that show the same certificates are one finding. It is an error where a sender shown
+    the wrong one gets a code, which is to say under ``exchange-online``; otherwise a warning.
     """
     said: dict[tuple[str, bool], list[str]] = {}
     for probe in examined.probes:
@@ -40,9 +43,16 @@ def algorithm_findings(
         yield note(
             Reason.CERTIFICATE_ALGORITHM_DEPENDENT,
             host,
-            f"{', '.join(addresses)}: {facts}",
+            f"{_listed(addresses)}: {facts}",
             severity=Severity.ERROR if coded else Severity.WARNING,
         )
+
+
+def _listed(addresses: Sequence[str]) -> str:
+    """Return the first addresses, so that the hashes after them still fit into the message."""
+    more = len(addresses) - MAX_ADDRESSES_QUOTED
+    shown = ", ".join(addresses[:MAX_ADDRESSES_QUOTED])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def algorithm_name(der: bytes) -> str:

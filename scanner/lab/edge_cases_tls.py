@@ -255,6 +255,34 @@ def case91(b: Builder) -> None:
         d.expect(DEFERRED, slow=True)
 
 
+def case93(b: Builder) -> None:
+    """Two certificates at one host, of which senders are shown one or the other.
+
+    A client that offers both is shown the ECDSA certificate: it stands first in the client's list.
+    """
+    dependent = [Reason.CERTIFICATE_ALGORITHM_DEPENDENT]
+    for label, title, published, tls in (
+        ("case93-ok", "RSA and ECDSA certificates, both published", "both", TlsKind.MODERN),
+        ("case93-rsa-only-match", "only the RSA one published", "rsa", TlsKind.MODERN),
+        ("case93-ecdsa-only-match", "only the ECDSA one published", "ecdsa", TlsKind.MODERN),
+        ("case93-tls12", "the same with TLS 1.2 only", "ecdsa", TlsKind.TLS12_ONLY),
+        ("case93-tls13", "the same with TLS 1.3 only", "ecdsa", TlsKind.TLS13_ONLY),
+    ):
+        d, chain = _with_leaf(b, label, title)
+        spec = LeafSpec(
+            names=(d.sub("mx1"),), key_kind=KeyKind.RSA_2048, key_label="rsa beside ecdsa"
+        )
+        rsa = b.foundry.leaf(spec)
+        records = {"ecdsa": tlsa_text(chain.leaf), "rsa": tlsa_text(rsa.leaf)}
+        chosen = list(records.values()) if published == "both" else [records[published]]
+        if published == "rsa":
+            d.host(chain=chain, second_chain=rsa, tls=tls, tlsa=chosen, code="4.7.323")
+            d.expect(BLOCKED, code="4.7.323", findings=dependent)
+        else:
+            d.host(chain=chain, second_chain=rsa, tls=tls, tlsa=chosen)
+            d.expect(PROTECTED, findings=dependent if published == "ecdsa" else [])
+
+
 def case95(b: Builder) -> None:
     """Clear text between the reply and the handshake is thrown away, and told."""
     d = b.domain("case95", "plaintext injected after the 220")
@@ -293,5 +321,6 @@ def _with_leaf(b: Builder, label: str, title: str) -> tuple[DomainDraft, Chain]:
 
 TLS_EDGE_CASES = (
     case55, case59, case64, case65, case66, case69, case70, case71, case72, case73, case76, case77,
-    case79, case81, case83, case84, case85, case86, case90, case91, case95, odd_certificates,
+    case79, case81, case83, case84, case85, case86, case90, case91, case93, case95,
+    odd_certificates,
 )  # fmt: skip

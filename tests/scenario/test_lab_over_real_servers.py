@@ -115,8 +115,8 @@ def world(server_directory: Path, danewatch_command: str) -> Iterator[World]:
             start_unbound(server_directory, anchor, port=53, stubs=stubs, inside=namespace)
         )
         result = namespace.run(
-            *(danewatch_command, "check", "--json", "--resolver", "127.0.0.1"),
-            *("--allow-private-addresses", *DOMAINS),
+            *(danewatch_command, "check", "--json", "--validation", "resolver"),
+            *("--resolver", "127.0.0.1", "--allow-private-addresses", *DOMAINS),
             timeout=150,
         )
         assert result.stderr == ""

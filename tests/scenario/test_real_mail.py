@@ -375,8 +375,8 @@ class MailWorld:
     def check(self, *domains: str) -> tuple[int, list[dict[str, Any]]]:
         """Ask danewatch; return its exit code and its documents."""
         result = self.namespace.run(
-            *(self.command, "check", "--json", "--resolver", "127.0.0.1"),
-            *("--allow-private-addresses", *domains),
+            *(self.command, "check", "--json", "--validation", "resolver"),
+            *("--resolver", "127.0.0.1", "--allow-private-addresses", *domains),
         )
         assert result.stdout, result.stderr
         return result.returncode, [json.loads(line) for line in result.stdout.splitlines()]

@@ -109,11 +109,10 @@ def enter_anchor(anchor: Anchor, work: Verifier) -> Entering:
     step = _Entering(work, anchor.zone, labels, None, ds=anchor.ds)
     usable = step.usable_ds() if anchor.ds else ()
     trusted = tuple(k for k in anchor.dnskeys if is_supported(k.algorithm, work.policy))
+    step.unfail()
     if not usable and not trusted:
-        step.findings.clear()
         step.fail(DnssecReason.ANCHOR_UNSUPPORTED, TYPE_DNSKEY, anchor.zone)
         return step.end()
-    step.unfail()
     return (yield from _ask_for_keys(step, usable, trusted))
 
 

@@ -20,6 +20,7 @@ from exporters.schema import (
 from scanner.model.observation import (
     DaneApplicability,
     MxKind,
+    OtherAlgorithm,
     ProbeError,
     ProbeStage,
     TargetProblem,
@@ -47,6 +48,7 @@ ENUMS: tuple[type[StrEnum], ...] = (
     HostOutcome,
     LookupOutcome,
     MxKind,
+    OtherAlgorithm,
     ProbeError,
     ProbeStage,
     Profile,

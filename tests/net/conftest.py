@@ -89,6 +89,7 @@ class Server:
     """A TLS server's settings; ``context`` makes them real."""
 
     credential: Credential | None
+    second: Credential | None = None
     chain: tuple[Credential, ...] = ()
     minimum: int = 0
     maximum: int = 0
@@ -107,9 +108,10 @@ class Server:
             context.set_tmp_ecdh(self.curve)
         if self.dh_parameters is not None:
             context.load_tmp_dh(str(VECTORS / f"{self.dh_parameters}.pem"))
-        if self.credential is not None:
-            context.use_certificate(self.credential.certificate)
-            context.use_privatekey(self.credential.key)
+        for credential in (self.second, self.credential):
+            if credential is not None:
+                context.use_certificate(credential.certificate)
+                context.use_privatekey(credential.key)
         for issuer in self.chain:
             context.add_extra_chain_cert(issuer.certificate)
         if self.by_name:
@@ -356,6 +358,7 @@ def probe(stage: Stage, fixed_clock: FixedClock) -> Callable[..., Awaitable[Addr
         limits: ProbeLimits | None = None,
         address: HostAddress = ADDRESS,
         sni: Name = HOST,
+        both_algorithms: bool = False,
         **options: object,
     ) -> AddressObservation:
         prober = SmtpProber(
@@ -365,7 +368,7 @@ def probe(stage: Stage, fixed_clock: FixedClock) -> Callable[..., Awaitable[Addr
             connect=connect or stage.in_memory(*scripts),
             **options,
         )
-        return await prober.probe(HOST, address, sni)
+        return await prober.probe(HOST, address, sni, both_algorithms=both_algorithms)
 
     return run
 

@@ -65,12 +65,15 @@ class RecordingProber:
 
     def __init__(self, delay: Callable[[str], float] = lambda _: 0.1) -> None:
         self.calls: list[tuple[str, str, str]] = []
+        self.asked_for_both: set[str] = set()
         self.delay = delay
 
     async def probe(
         self, host: Name, address: HostAddress, sni: Name, *, both_algorithms: bool = False
     ) -> AddressObservation:
         self.calls.append((host, address.address, sni))
+        if both_algorithms:
+            self.asked_for_both.add(host)
         await trio.sleep(self.delay(address.address))
         return AddressObservation(
             host=host,
@@ -150,6 +153,28 @@ async def test_every_address_of_every_host_is_probed_in_both_families(
     assert len(prober.calls) == 5
     assert seen.incomplete is None
     assert seen.observed_at == NOW
+
+
+@pytest.mark.parametrize("both_algorithms", [True, False])
+async def test_only_hosts_with_secure_tlsa_records_are_asked_for_both_algorithms(
+    autojump_clock: trio.testing.MockClock, both_algorithms: bool
+) -> None:
+    """Elsewhere the certificate does not decide, and the operator may turn it off (case 96)."""
+    resolver, prober = TableResolver(), RecordingProber()
+    two_hosts(resolver)
+    watched = DomainObserver(
+        resolver=resolver,
+        prober=prober,
+        vantage=Vouching(),
+        clock=FixedClock(),
+        both_algorithms=both_algorithms,
+    )
+    seen = await watched.observe(Name("p.test"))
+    assert [host.route.applicability for host in seen.hosts] == [
+        DaneApplicability.TLSA_PRESENT,
+        DaneApplicability.TLSA_ABSENT,
+    ]
+    assert prober.asked_for_both == ({"mx1.p.test"} if both_algorithms else set())
 
 
 async def test_sni_is_the_tlsa_base_domain(autojump_clock: trio.testing.MockClock) -> None:

@@ -35,16 +35,19 @@ class FakeProber:
 
     def __init__(self) -> None:
         self.begun: list[tuple[float, str, str]] = []
+        self.both_algorithms: list[bool] = []
         self.now = Counter[str]()
         self.most = Counter[str]()
         self.error: ProbeError | None = None
         self.chain: tuple[bytes, ...] = ()
+        self.other_chain: tuple[bytes, ...] = ()
         self.bug: Exception | None = None
 
     async def probe(
         self, host: Name, address: HostAddress, sni: Name, *, both_algorithms: bool = False
     ) -> AddressObservation:
         self.begun.append((trio.current_time(), host, address.address))
+        self.both_algorithms.append(both_algorithms)
         for key in (address.address, "all"):
             self.now[key] += 1
             self.most[key] = max(self.most[key], self.now[key])
@@ -64,6 +67,7 @@ class FakeProber:
             stage=ProbeStage.CONNECT if self.error else ProbeStage.DONE,
             error=self.error,
             chain=self.chain,
+            other_chain=self.other_chain,
             probe_id=str(len(self.begun)),
         )
 
@@ -102,6 +106,16 @@ async def test_the_same_question_at_once_is_one_probe(fake, autojump_clock) -> N
     assert len({id(answer) for answer in answers}) == 1
     assert len(fake.begun) == 1
     assert (prober.statistics().probes, prober.statistics().shared) == (1, 4)
+
+
+async def test_asking_for_both_algorithms_is_another_question(fake, autojump_clock) -> None:
+    """A probe that saw one certificate does not answer for two; the wish is passed on."""
+    prober = shared(fake)
+    plain = await prober.probe(MX, FIRST, MX)
+    both = await prober.probe(MX, FIRST, MX, both_algorithms=True)
+    assert both is not plain
+    assert await prober.probe(MX, FIRST, MX, both_algorithms=True) is both
+    assert fake.both_algorithms == [False, True]
 
 
 async def test_the_same_question_later_in_the_pass_is_the_same_answer(fake, autojump_clock) -> None:
@@ -193,9 +207,10 @@ async def test_the_least_recently_used_result_goes_first(fake, autojump_clock) -
     assert len(fake.begun) == 4
 
 
-async def test_what_is_kept_is_bounded_in_octets(fake, autojump_clock) -> None:
-    """Hostile chains do not fill the memory."""
-    fake.chain = (bytes(10_000),)
+@pytest.mark.parametrize("chain", ["chain", "other_chain"])
+async def test_what_is_kept_is_bounded_in_octets(fake, chain, autojump_clock) -> None:
+    """Hostile chains do not fill the memory, nor do those of the other algorithm."""
+    setattr(fake, chain, (bytes(10_000),))
     prober = shared(fake, max_kept_octets=25_000)
     for host in ("a.test", "b.test", "c.test"):
         await prober.probe(Name(host), FIRST, MX)

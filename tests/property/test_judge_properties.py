@@ -28,6 +28,7 @@ from evidence import (
     tlsa,
 )
 from hypothesis import given, settings
+from minting import Minted
 
 from scanner.judge.aggregate import Weighed, aggregate
 from scanner.judge.domain import DELIVERED, STOPPED, judge
@@ -85,6 +86,9 @@ OWN_ERRORS = (ProbeError.NO_ROUTE, ProbeError.OWN_RESOURCES, ProbeError.INTERNAL
 PROBES: dict[str, Callable[[World, str, str], None]] = {
     "good": lambda world, host, at: world.probe(host, GOOD[host], at=at),
     "expired": lambda world, host, at: world.probe(host, EXPIRED[host], at=at),
+    "both": lambda world, host, at: world.probe(
+        host, GOOD[host], at=at, other_chain=(EXPIRED[host].der,)
+    ),
     "issued": lambda world, host, at: world.probe(host, ISSUED[host], CA, at=at),
     "old-tls": lambda world, host, at: world.probe(host, GOOD[host], at=at, tls_version="TLSv1"),
     **{
@@ -233,6 +237,42 @@ def test_order_of_the_evidence_does_not_matter(
     hosts = [replace(host, addresses=shuffled(random, host.addresses)) for host in seen.hosts]
     other = replace(seen, hosts=shuffled(random, hosts))
     assert judge(other, policy=policy, now=NOW) == judge(seen, policy=policy, now=NOW)
+
+
+@given(worlds(), policies, st.sampled_from([*GOOD.values(), *EXPIRED.values(), *ISSUED.values()]))
+@settings(max_examples=100)
+def test_the_other_certificate_decides_nothing(world: World, policy: Policy, other: Minted) -> None:
+    """Whatever a second connection brings, verdicts and outcomes are those of the first (C30)."""
+    seen = world.observe()
+    hosts = tuple(
+        replace(
+            host,
+            addresses=tuple(
+                replace(one, other_chain=(other.der, CA.der) if one.chain else ())
+                for one in host.addresses
+            ),
+        )
+        for host in seen.hosts
+    )
+    alone = without_other(judge(seen, policy=policy, now=NOW))
+    assert without_other(judge(replace(seen, hosts=hosts), policy=policy, now=NOW)) == alone
+
+
+def without_other(judgement: Judgement) -> list[object]:
+    """Everything in the verdicts but what is said of the other certificate itself."""
+    return [
+        replace(
+            verdict,
+            hosts=tuple(
+                replace(
+                    host,
+                    addresses=tuple(replace(one, other=None) for one in host.addresses),
+                )
+                for host in verdict.hosts
+            ),
+        )
+        for verdict in judgement.verdicts
+    ]
 
 
 def shuffled(random: object, items: Sequence[object]) -> tuple[object, ...]:

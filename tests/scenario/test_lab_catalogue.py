@@ -18,8 +18,9 @@ from scanner.lab.catalogue import scenario_plan
 from scanner.lab.lab import open_lab
 from scanner.lab.plan import LabDomain
 from scanner.model.names import Name
+from scanner.model.observation import DaneApplicability, OtherAlgorithm, ProbeStage
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import Profile
+from scanner.model.vocabulary import Profile, ValidationMode
 from scanner.observe.dnsserver import DnsLimits, ServerAddress
 from scanner.observe.smtp import ProbeLimits
 
@@ -54,6 +55,7 @@ async def scan_everything() -> Pass:
         address, port = lab.resolver
         settings = Settings(
             resolvers=(ServerAddress(host=address, port=port),),
+            validation=ValidationMode.RESOLVER,
             smtp_port=lab.smtp_port,
             allow_private_addresses=True,
             dns_limits=DNS,
@@ -113,6 +115,27 @@ def test_the_domain_gets_the_verdict_it_was_built_for(
 def test_the_check_document_is_valid(case: tuple[LabDomain, Check, Pass]) -> None:
     """The JSON Schema that is shipped holds for every document."""
     jsonschema.validate(check_document(case[1]), CHECK_SCHEMA)
+
+
+def test_both_certificates_are_asked_for_where_tlsa_records_are(scanned: Pass) -> None:
+    """And nowhere else: one connection for an address and algorithm (cases 93 and 96)."""
+    asked = [
+        (host.route.applicability, probe.other_algorithm)
+        for check in scanned.checks.values()
+        for host in check.observation.hosts
+        for probe in host.addresses
+        if probe.stage is ProbeStage.DONE
+    ]
+    assert {kind for kind, other in asked if other is not OtherAlgorithm.NOT_ASKED} == {
+        DaneApplicability.TLSA_PRESENT
+    }
+    assert (DaneApplicability.TLSA_PRESENT, OtherAlgorithm.NOT_ASKED) not in asked
+    assert {other for _, other in asked} >= {OtherAlgorithm.NONE, OtherAlgorithm.SHOWN}
+
+
+def test_two_published_certificates_are_no_finding(scanned: Pass) -> None:
+    """Neither a rollover nor a dependence on the sender (case 93)."""
+    assert scanned.checks[Name("case93-ok.test")].judgement.findings == ()
 
 
 def test_no_mail_is_ever_begun(scanned: Pass) -> None:

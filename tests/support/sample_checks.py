@@ -22,6 +22,7 @@ from scanner.model.observation import (
     MailRoute,
     MxKind,
     MxRecord,
+    OtherAlgorithm,
     ProbeError,
     ProbeStage,
     Question,
@@ -355,6 +356,40 @@ def mismatch() -> Check:
                 where=name,
                 message=f"3 1 1 {PUBLISHED} matches no certificate that was presented.",
             ),
+        ],
+    )
+
+
+def two_certificates() -> Check:
+    """An RSA certificate beside the ECDSA one, ending sooner; only the ECDSA one is published."""
+    name = "mx1.example.org"
+    seen = replace(probe(name), other_algorithm=OtherAlgorithm.SHOWN)
+    hosts = [
+        replace(
+            host_verdict(name, AUTHENTICATED),
+            addresses=(
+                AddressJudgement(address="192.0.2.25", judged=AUTHENTICATED, other=MISMATCH),
+            ),
+        )
+    ]
+    other = replace(
+        certificate(name, spki=SEEN, ends=timedelta(days=20)), key_type="rsa", key_bits=2_048
+    )
+    both_chains = AddressFacts(
+        address="192.0.2.25", chain=(certificate(name),), other_chain=(other,)
+    )
+    return check(
+        "example.org",
+        [host(name, probes=[seen], records=[tlsa()])],
+        both(DomainVerdict.PROTECTED, hosts),
+        [replace(facts(name, [judged_record(tlsa())]), addresses=(both_chains,))],
+        [
+            Finding(
+                code=Reason.CERTIFICATE_ALGORITHM_DEPENDENT,
+                severity=Severity.ERROR,
+                where=name,
+                message="The RSA certificate is not published.",
+            )
         ],
     )
 

@@ -16,7 +16,7 @@ from scanner.cli.main import run
 from scanner.cli.options import own_host_name
 from scanner.cli.wiring import Settings
 from scanner.model.policy import Policy
-from scanner.model.vocabulary import CodeSet, Profile, Scenario1Scope
+from scanner.model.vocabulary import CodeSet, Profile, Scenario1Scope, ValidationMode
 from scanner.observe.dnsserver import ServerAddress
 from scanner.observe.selftest import SelfTestCheck
 
@@ -198,6 +198,7 @@ def test_every_setting_of_the_file_reaches_the_scanner(
         port = 26
         ehlo_name = "scanner.example"
         allow_private_addresses = true
+        both_algorithms = false
         connect_timeout_seconds = 6
         greeting_timeout_seconds = 7
         reply_timeout_seconds = 8
@@ -229,6 +230,7 @@ def test_every_setting_of_the_file_reaches_the_scanner(
     )
     assert (settings.smtp_port, settings.ehlo_name) == (26, "scanner.example")
     assert settings.allow_private_addresses is True
+    assert settings.both_algorithms is False
     dns, probe = settings.dns_limits, settings.probe_limits
     assert (dns.try_timeout_seconds, dns.tries) == (1, 2)
     assert (dns.total_timeout_seconds, dns.max_in_flight) == (4, 5)
@@ -239,7 +241,7 @@ def test_every_setting_of_the_file_reaches_the_scanner(
     assert settings.engine_limits.blind_patience_seconds == 18
     sharing = settings.sharing_limits
     assert (sharing.max_concurrent, sharing.max_per_network) == (13, 14)
-    assert sharing.min_gap_seconds == 15
+    assert (sharing.min_gap_seconds, probe.other_pause_seconds) == (15, 15)
     assert settings.routing_limits.max_mx_hosts == 16
     assert settings.routing_limits.max_addresses_per_host == 17
 
@@ -270,8 +272,9 @@ def test_wrong_configuration_names_every_mistake(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--validation", "local"], "Leave out --validation local"),
-        (["--trust-anchor", "x"], "Leave out --trust-anchor"),
+        (["--validation", "nobody"], "'nobody' is not one of"),
+        (["--trust-anchor", "/nonexistent"], "/nonexistent: no such file"),
+        (["--trust-anchor", "/dev/null"], "/dev/null: no DS or DNSKEY record in it"),
         (["--resolver", "dns.example"], "'dns.example' is not an IPv4 or IPv6 address"),
         (["--resolver", "127.0.0.1:0"], "'0' is not a port between 1 and 65535"),
         (["--at", "2026-11-24T12:00:00"], "has no time zone; end it with Z for UTC"),
@@ -293,17 +296,19 @@ def test_wrong_options_end_with_two_and_a_reason(
     assert scanner.asked == []
 
 
-@pytest.mark.parametrize(
-    "section", ['[validation]\nmode = "local"', '[validation]\ntrust_anchor = "x"']
-)
-def test_local_validation_in_the_file_is_refused_too(
-    scanner: FakeScanner, tmp_path: Path, capsys: pytest.CaptureFixture[str], section: str
-) -> None:
-    """Rather than validate less than was asked for."""
+def test_trust_anchors_of_the_file_reach_the_scanner(scanner: FakeScanner, tmp_path: Path) -> None:
+    """Named in the configuration, relative to it; an option wins."""
+    (tmp_path / "island").write_text("island.test. IN DS 1 13 2 " + "ab" * 32)
+    (tmp_path / "root").write_text(". 172800 IN DS 2 13 2 " + "cd" * 32)
     file = tmp_path / "danewatch.toml"
-    file.write_text(section)
-    assert run(["check", *RESOLVER, "--config", str(file), "good.example"]) == 2
-    assert "local validation is not in this release" in capsys.readouterr().err
+    file.write_text('[validation]\nmode = "local"\ntrust_anchor = "island"')
+    arguments = ["check", *RESOLVER, "--config", str(file), "good.example"]
+    for more, zone in ([], "island.test"), (["--trust-anchor", str(tmp_path / "root")], "."):
+        assert run([*arguments, *more]) == 0
+        settings = scanner.settings
+        assert settings is not None
+        assert settings.validation is ValidationMode.LOCAL
+        assert [anchor.zone for anchor in settings.anchors] == [zone]
 
 
 def test_seconds_are_a_time_too(scanner: FakeScanner) -> None:

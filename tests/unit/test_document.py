@@ -176,6 +176,20 @@ def test_a_host_shows_its_records_addresses_and_certificate() -> None:
     assert address["transcript"] == ["220 mx1.example.org ESMTP"]
 
 
+def test_the_certificate_of_the_other_algorithm_stands_beside_the_first() -> None:
+    """Its hashes, and what a sender meets that is shown it; without one there is none (C30)."""
+    made = document(sample_checks.two_certificates())
+    assert Draft202012Validator(load_schema()).is_valid(made)
+    address = made["hosts"][0]["addresses"][0]
+    other = sample_checks.two_certificates().judgement.hosts[0].addresses[0].other_chain[0]
+    assert (address["outcome"], address["other_outcome"]) == ("authenticated", "failed")
+    assert address["other_algorithm"] == "shown"
+    assert address["other_chain_sha256"] == [other.sha256]
+    plain = document(sample_checks.protected())["hosts"][0]["addresses"][0]
+    assert plain["other_algorithm"] == "not-asked"
+    assert (plain["other_outcome"], plain["other_chain_sha256"]) == (None, [])
+
+
 def test_the_outcome_of_an_address_is_that_of_the_chosen_profile() -> None:
     """Both stand in ``outcomes`` in any case."""
     check = sample_checks.expired()

@@ -194,6 +194,17 @@ def test_a_certificate_is_written_once_in_a_directory(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path, CERTIFICATES)) == 1
 
 
+def test_certificates_of_both_algorithms_are_kept(tmp_path: Path) -> None:
+    """The probe names the chains of both, and each certificate has its row."""
+    with_close = history(tmp_path)
+    with_close.write([probed(sample_checks.two_certificates())])
+    with_close.close()
+    (probe,) = rows_of(tmp_path, HOST_CHECKS)
+    certificates = {row["sha256"]: row["key_type"] for row in rows_of(tmp_path, CERTIFICATES)}
+    assert probe["other_algorithm"] == "shown"
+    assert certificates == {probe["leaf_sha256"]: "ec", probe["other_chain_sha256"][0]: "rsa"}
+
+
 def test_a_transition_handed_over_twice_is_written_once(tmp_path: Path) -> None:
     """Recognised by its event_id."""
     sink = history(tmp_path)

@@ -218,6 +218,13 @@ def test_of_several_addresses_the_certificate_that_ends_first_counts() -> None:
     assert ends == (sample_checks.NOW + timedelta(days=3)).timestamp()
 
 
+def test_of_two_certificates_at_one_address_the_one_that_ends_first_counts() -> None:
+    """Some senders are shown the one, some the other (row C30)."""
+    text = render_results([sample_checks.two_certificates()])
+    ends = value(text, "mx_certificate_not_after_timestamp_seconds", mx="mx1.example.org")
+    assert ends == (sample_checks.NOW + timedelta(days=20)).timestamp()
+
+
 def test_without_a_connection_nothing_is_said_about_matching() -> None:
     """Unmatched would be a claim about a certificate nobody saw."""
     text = render_results([sample_checks.degraded()])

@@ -78,6 +78,40 @@ def test_page_is_as_read_and_approved(name: str) -> None:
     compare(page(sample.ALL[name]()), name)
 
 
+def test_page_tells_what_becomes_of_the_other_certificate() -> None:
+    """One line under the address, with the algorithm (row C30)."""
+    check = sample.two_certificates()
+    compare(page(check), "two-certificates")
+    assert "Other certificate (RSA): no match" in page(check)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (sample.AUTHENTICATED, "Other certificate (RSA): matches"),
+        (
+            Judged(outcome=HostOutcome.FAILED, reason=Reason.CERTIFICATE_EXPIRED, code="4.7.322"),
+            "Other certificate (RSA): not usable, 4.7.322 [certificate-expired]",
+        ),
+    ],
+)
+def test_page_says_how_the_other_certificate_fares(other: Judged, words: str) -> None:
+    """It may pass, or fail for another reason than that nobody published it."""
+    check = sample.two_certificates()
+    verdicts = tuple(
+        replace(
+            verdict,
+            hosts=tuple(
+                replace(host, addresses=(replace(host.addresses[0], other=other),))
+                for host in verdict.hosts
+            ),
+        )
+        for verdict in check.judgement.verdicts
+    )
+    changed = replace(check, judgement=replace(check.judgement, verdicts=verdicts))
+    assert words in flat(page(changed))
+
+
 def test_page_follows_the_chosen_profile() -> None:
     """Under RFC 7672 an expired DANE-EE certificate is fine, and the other view is mentioned."""
     text = page(sample.expired(), profile=Profile.RFC7672)

@@ -20,6 +20,7 @@ from scanner.cli.render_words import plural
 from scanner.cli.scan_run import run_pass
 from scanner.cli.scan_sinks import HistorySink, MetricsSink, choose_run
 from scanner.cli.wiring import Settings, open_scanner
+from scanner.judge.dnssec.anchors import read_anchors
 from scanner.lab.catalogue import demo_plan
 from scanner.lab.faults import NamedFault, break_domain
 from scanner.lab.lab import Lab, open_lab
@@ -91,6 +92,7 @@ class _Teller:
         host, port = lab.resolver
         self._settings = Settings(
             resolvers=(ServerAddress(host, port),),
+            anchors=read_anchors(lab.trust_anchor),
             smtp_port=lab.smtp_port,
             allow_private_addresses=True,
         )

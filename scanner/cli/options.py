@@ -4,6 +4,7 @@ An option on the command line wins over the configuration file, which wins over 
 module is imported for ``--help``, so that everything heavy is imported where it is used.
 """
 
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from scanner.model.vocabulary import Profile, ValidationMode
 if TYPE_CHECKING:
     from scanner.cli.wiring import Settings
     from scanner.config import Config
+    from scanner.model.dnssec import Anchor
     from scanner.model.policy import Policy
     from scanner.observe.dnsserver import ServerAddress
 
@@ -29,11 +31,6 @@ else:
     _MomentType = _ServerType = click.ParamType
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-NO_LOCAL_VALIDATION = (
-    "local validation is not in this release: the configured resolvers validate. "
-    "Leave out {option} and use a resolver you trust"
-)
 
 
 class Moment(_MomentType):
@@ -95,7 +92,7 @@ _SCANNER_OPTIONS = (
     click.option(
         "--validation",
         type=click.Choice([mode.value for mode in ValidationMode]),
-        help="Who validates DNSSEC.  [default: resolver]",
+        help="Who validates DNSSEC: danewatch itself, or the resolver.  [default: local]",
     ),
     click.option(
         "--trust-anchor",
@@ -205,9 +202,10 @@ def read_config(options: Options) -> "Config":
 def settings_from(options: Options, config: "Config") -> "Settings":
     """Return what a scanner is built from.
 
-    Raises CommandError for local validation, and where no resolver is known.
+    Raises CommandError for trust anchors that cannot be read, and where no resolver is known.
     """
-    _refuse_local_validation(options, config)
+    mode = ValidationMode(options.validation) if options.validation else config.validation.mode
+    anchors = _anchors(options, config)
     servers = _resolvers(options, config)
     from scanner.cli.wiring import Settings
     from scanner.model.policy import RoutingLimits
@@ -219,6 +217,8 @@ def settings_from(options: Options, config: "Config") -> "Settings":
     allow_private = options.allow_private_addresses
     return Settings(
         resolvers=servers,
+        validation=mode,
+        anchors=anchors,
         policy=policy_from(options, config),
         smtp_port=options.smtp_port or config.smtp.port,
         ehlo_name=config.smtp.ehlo_name or own_host_name(),
@@ -277,15 +277,26 @@ def policy_from(options: Options, config: "Config") -> "Policy":
     )
 
 
-def _refuse_local_validation(options: Options, config: "Config") -> None:
-    if options.validation == ValidationMode.LOCAL:
-        raise CommandError(NO_LOCAL_VALIDATION.format(option="--validation local"))
-    if options.trust_anchor is not None:
-        raise CommandError(NO_LOCAL_VALIDATION.format(option="--trust-anchor"))
-    if config.validation.mode is ValidationMode.LOCAL and options.validation is None:
-        raise CommandError(NO_LOCAL_VALIDATION.format(option='[validation] mode = "local"'))
-    if config.validation.trust_anchor is not None:
-        raise CommandError(NO_LOCAL_VALIDATION.format(option="[validation] trust_anchor"))
+def _anchors(options: Options, config: "Config") -> "tuple[Anchor, ...]":
+    """Return the anchors of the file that is named, or the root's."""
+    from scanner.judge.dnssec.anchors import (
+        MAX_ANCHOR_FILE_CHARACTERS,
+        ROOT_ANCHOR,
+        InvalidAnchorError,
+        read_anchors,
+    )
+
+    file = options.trust_anchor or config.validation.trust_anchor
+    if file is None:
+        return (ROOT_ANCHOR,)
+    try:
+        with open(file, encoding="utf-8") as stream:
+            text = stream.read(MAX_ANCHOR_FILE_CHARACTERS + 1)
+        return read_anchors(text, source=str(file))
+    except OSError as error:
+        raise CommandError(f"{file}: {os.strerror(error.errno or 0).lower()}") from error
+    except (InvalidAnchorError, UnicodeDecodeError) as error:
+        raise CommandError(f"wrong trust anchors: {error}") from error
 
 
 def _resolvers(options: Options, config: "Config") -> "tuple[ServerAddress, ...]":

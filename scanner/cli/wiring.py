@@ -9,16 +9,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from scanner.judge.dnssec.anchors import ROOT_ANCHOR, Anchors
+from scanner.judge.dnssec.policy import DnssecPolicy
 from scanner.judge.domain import judge
+from scanner.model.dnssec import Anchor
 from scanner.model.names import Name
 from scanner.model.observation import DomainObservation
 from scanner.model.policy import Policy, RoutingLimits
 from scanner.model.ports import Clock, Target
 from scanner.model.verdict import Check, Judgement
-from scanner.model.vocabulary import DomainVerdict
+from scanner.model.vocabulary import DomainVerdict, ValidationMode
+from scanner.observe.chainwalk import ValidatingResolver
 from scanner.observe.dnsserver import DnsLimits, ServerAddress
 from scanner.observe.domain import DEFAULT_DEADLINE_SECONDS, DomainObserver
-from scanner.observe.resolver import open_resolver
+from scanner.observe.resolver import StubResolver, open_fetcher, open_resolver
 from scanner.observe.smtp import ProbeLimits, SmtpProber
 from scanner.observe.vantage import ResolverVantage, SelfTest
 from scanner.run.cache import CachingResolver
@@ -41,6 +45,11 @@ class Settings:
     allow_private_addresses: bool = False
     both_algorithms: bool = True
     """Whether hosts with TLSA records are asked for both their RSA and their ECDSA certificate."""
+    validation: ValidationMode = ValidationMode.LOCAL
+    """Who validates DNSSEC: danewatch itself, or the resolvers."""
+    anchors: tuple[Anchor, ...] = (ROOT_ANCHOR,)
+    """Trust anchors for local validation."""
+    dnssec_policy: DnssecPolicy = field(default_factory=DnssecPolicy)
     judge_at: datetime | None = None
     """Judge signatures and certificates as of this time; None means now."""
     dns_limits: DnsLimits = field(default_factory=DnsLimits)
@@ -77,14 +86,39 @@ class Scanner:
 
 
 @asynccontextmanager
+async def open_validation(
+    settings: Settings, *, clock: Clock
+) -> AsyncIterator[StubResolver | ValidatingResolver]:
+    """Open the resolver that the settings choose: one that validates, or one that is believed."""
+    if settings.validation is ValidationMode.RESOLVER:
+        async with open_resolver(
+            settings.resolvers, limits=settings.dns_limits, clock=clock
+        ) as resolver:
+            yield resolver
+        return
+    async with open_fetcher(settings.resolvers, limits=settings.dns_limits) as fetcher:
+        yield ValidatingResolver(
+            fetcher,
+            anchors=Anchors(settings.anchors),
+            clock=clock,
+            policy=settings.dnssec_policy,
+            at=settings.judge_at,
+        )
+
+
+@asynccontextmanager
 async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Scanner]:
     """Build a scanner from ``settings``; its sockets and tasks end with the block."""
     clock = clock or SystemClock()
-    async with open_resolver(
-        settings.resolvers, limits=settings.dns_limits, clock=clock
-    ) as resolver:
+    async with open_validation(settings, clock=clock) as resolver:
         cache = CachingResolver(resolver, clock=clock)
-        vantage = ResolverVantage(resolver, clock=clock, on_distrust=cache.forget_all)
+
+        def forget_answers() -> None:
+            cache.forget_all()
+            if isinstance(resolver, ValidatingResolver):
+                resolver.forget()
+
+        vantage = ResolverVantage(resolver, clock=clock, on_distrust=forget_answers)
         prober = SharedProber(
             SmtpProber(
                 limits=settings.probe_limits,
@@ -119,10 +153,12 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
 
         def forget_failures() -> None:
             cache.forget_errors()
+            if isinstance(resolver, ValidatingResolver):
+                resolver.forget_failures()
             prober.forget_failures()
 
         def forget_everything() -> None:
-            cache.forget_all()
+            forget_answers()
             prober.forget()
 
         engine = Engine(

@@ -112,8 +112,8 @@ class ValidationSection(Section):
     """Who validates DNSSEC."""
 
     mode: ValidationMode = setting(
-        ValidationMode.RESOLVER,
-        "Who validates: the configured resolvers, or danewatch itself.",
+        ValidationMode.LOCAL,
+        "Who validates: danewatch itself, or the configured resolvers.",
         lax=True,
     )
     trust_anchor: Path | None = setting(

@@ -47,6 +47,8 @@ from scanner.model.observation import ExtendedError, Lookup, Question, Record
 from scanner.model.ports import Clock
 from scanner.model.registry_dnssec import dnssec_info
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
+from scanner.observe.dnsserver import ServerAddress
+from scanner.observe.rawfetch import RawFetcher
 from scanner.wire.dnsframe import MalformedResponseError, RawRecord
 from scanner.wire.dnsrdata import CLASS_IN, TYPE_CODES, read_record
 
@@ -158,9 +160,15 @@ class ValidatingResolver:
             self._on_validation(validation)
         return validation
 
-    def split(self) -> "tuple[ValidatingResolver, ...]":
-        """Return one validating resolver for each server behind it, nothing shared or kept."""
-        fetchers: Sequence[Fetcher] = getattr(self._fetcher, "split", lambda: (self._fetcher,))()
+    @property
+    def servers(self) -> tuple[ServerAddress, ...]:
+        """The servers behind it; none known where replies come from elsewhere."""
+        return self._fetcher.servers if isinstance(self._fetcher, RawFetcher) else ()
+
+    def split(self, *, stream_only: bool = False) -> "tuple[ValidatingResolver, ...]":
+        """Return one validating resolver for each server, which shares nothing but sockets."""
+        if not isinstance(self._fetcher, RawFetcher):
+            return (self,)
         return tuple(
             ValidatingResolver(
                 fetcher,
@@ -170,7 +178,7 @@ class ValidatingResolver:
                 limits=self._limits,
                 at=self._at,
             )
-            for fetcher in fetchers
+            for fetcher in self._fetcher.split(stream_only=stream_only)
         )
 
     def forget(self) -> None:

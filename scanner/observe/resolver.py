@@ -41,6 +41,7 @@ from scanner.observe.dnsserver import (
 )
 from scanner.observe.dnsstatistics import Counters, ResolverStatistics
 from scanner.observe.dnstransport import SocketTransport, Transport
+from scanner.observe.rawfetch import RawFetcher
 from scanner.observe.reading import Chain, Heard, own_fault_of
 from scanner.wire.dnsmsg import MalformedResponseError, Reply, ReplyKind
 from scanner.wire.dnsquery import UnencodableNameError, question_octets
@@ -51,6 +52,7 @@ __all__ = [
     "ResolverStatistics",
     "ServerAddress",
     "StubResolver",
+    "open_fetcher",
     "open_resolver",
     "parse_server",
 ]
@@ -75,10 +77,31 @@ async def open_resolver(
     """
     chosen = limits or DnsLimits()
     counters = Counters(on_query=on_query)
+    async with _open_transport(servers, limits=chosen, counters=counters) as transport:
+        yield StubResolver(transport, servers, limits=chosen, clock=clock, counters=counters)
+
+
+@asynccontextmanager
+async def open_fetcher(
+    servers: Sequence[ServerAddress],
+    *,
+    limits: DnsLimits | None = None,
+    on_query: Callable[[RRType], None] | None = None,
+) -> AsyncIterator[RawFetcher]:
+    """Open what fetches whole replies with checking disabled; otherwise as ``open_resolver``."""
+    chosen = limits or DnsLimits()
+    counters = Counters(on_query=on_query)
+    async with _open_transport(servers, limits=chosen, counters=counters) as transport:
+        yield RawFetcher(transport, servers, limits=chosen, counters=counters)
+
+
+@asynccontextmanager
+async def _open_transport(
+    servers: Sequence[ServerAddress], *, limits: DnsLimits, counters: Counters
+) -> AsyncIterator[SocketTransport]:
     try:
         async with trio.open_nursery() as nursery:
-            transport = SocketTransport(servers, limits=chosen, nursery=nursery, counters=counters)
-            yield StubResolver(transport, servers, limits=chosen, clock=clock, counters=counters)
+            yield SocketTransport(servers, limits=limits, nursery=nursery, counters=counters)
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         # The nursery is ours and none of the caller's business: neither are its groups.

@@ -27,6 +27,7 @@ from scanner.model.names import ROOT
 from scanner.model.observation import Lookup, Question, Vantage
 from scanner.model.ports import Clock, Resolver
 from scanner.model.vocabulary import DnssecStatus, Family, RRType
+from scanner.observe.chainwalk import ValidatingResolver
 from scanner.observe.resolver import StubResolver
 from scanner.observe.selftest import SelfTest, SelfTestCheck, examine_server
 
@@ -67,8 +68,8 @@ class ServerVantage:
 class ResolverVantage:
     """Asks control questions (implements ``scanner.model.ports.VantageMonitor``).
 
-    ``resolver`` must not cache. A StubResolver is tested server by server; any other Resolver,
-    such as one that validates by itself, as a whole.
+    ``resolver`` must not cache. A StubResolver is tested server by server, and so is a
+    ValidatingResolver over servers; any other Resolver as a whole.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class ResolverVantage:
         self._known_bogus = known_bogus
         self._reach = reach
         self._resolvers: tuple[tuple[str, Resolver, Resolver | None], ...]
-        if isinstance(resolver, StubResolver):
+        if isinstance(resolver, StubResolver | ValidatingResolver) and resolver.servers:
             names = [str(server) for server in resolver.servers]
             streams = resolver.split(stream_only=True)
             self._resolvers = tuple(zip(names, resolver.split(), streams, strict=True))

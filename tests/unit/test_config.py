@@ -60,7 +60,7 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
     assert config.smtp.port == 2525
     assert config.smtp.ehlo_name == "scanner.example.com"
     assert config.limits.domain_timeout_seconds == 5.0
-    assert config.validation.mode is ValidationMode.RESOLVER
+    assert config.validation.mode is ValidationMode.LOCAL
 
 
 def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from scanner.judge.budget import BudgetExceededError
+from scanner.judge.dnssec.aliases import TYPE_CNAME, TYPE_DNAME, Hop, find_alias
 from scanner.judge.dnssec.denial import TYPE_NSEC, TYPE_NSEC3, Denials, collect
 from scanner.judge.dnssec.findings import finding, rrset_findings, upstream_finding
 from scanner.judge.dnssec.rrsig import Verifier
 from scanner.judge.dnssec.zone import Path, TrustedZone
-from scanner.model.canonical import CanonicalName, canonical, is_at_or_below, is_below, name_of
+from scanner.model.canonical import CanonicalName, canonical, is_at_or_below, name_of
 from scanner.model.dnssec import (
     ChainLink,
     CheckedRRset,
@@ -33,16 +34,13 @@ from scanner.model.dnssec import (
     Soa,
 )
 from scanner.model.dnssec_reasons import DnssecReason
-from scanner.model.names import MAX_NAME_OCTETS, Name
+from scanner.model.names import Name
 from scanner.model.observation import AliasHop, ExtendedError, Question
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
 
 TYPE_NS = 2
-TYPE_CNAME = 5
 TYPE_SOA = 6
-TYPE_DNAME = 39
 TYPE_DS = 43
-TYPE_DNSKEY = 48
 RCODE_NXDOMAIN = 3
 
 MAX_SIGNERS = 3
@@ -142,7 +140,7 @@ class _Answering:
             if data is not None:
                 yield from self._judge_data(data, name, message)
                 return self._finish(LookupOutcome.DATA, data)
-            hop = _find_alias(message, name) if self.rdtype != TYPE_CNAME else None
+            hop = find_alias(message, name) if self.rdtype != TYPE_CNAME else None
             if hop is None:
                 if _says_something_of(message, name):
                     return (yield from self._judge_denial(name, message))
@@ -176,7 +174,7 @@ class _Answering:
     def _judge_data(
         self, data: RRset, name: CanonicalName, message: SignedMessage
     ) -> _Conversation[None]:
-        hop = _find_alias(message, name) if self.rdtype == TYPE_CNAME else None
+        hop = find_alias(message, name) if self.rdtype == TYPE_CNAME else None
         if hop is not None and hop.synthesised:
             part = yield from self._judge_source(hop, name, message)
         else:
@@ -184,7 +182,7 @@ class _Answering:
         self.parts.append(part)
 
     def _judge_source(
-        self, hop: "_Hop", name: CanonicalName, message: SignedMessage
+        self, hop: Hop, name: CanonicalName, message: SignedMessage
     ) -> _Conversation[_Part]:
         """Return what an alias is worth: by its own signature, or that of the DNAME it is from."""
         source = hop.dname if hop.synthesised else hop.cname
@@ -195,7 +193,7 @@ class _Answering:
         return part
 
     def _judge_alias(
-        self, hop: "_Hop", name: CanonicalName, message: SignedMessage, seen: set[CanonicalName]
+        self, hop: Hop, name: CanonicalName, message: SignedMessage, seen: set[CanonicalName]
     ) -> _Conversation[LookupOutcome | None]:
         """Judge one alias; return how the lookup ends, or None to go on with its target."""
         if hop.target is None:
@@ -217,7 +215,7 @@ class _Answering:
             return LookupOutcome.LOOP
         return None
 
-    def _judge_substitution(self, hop: "_Hop", name: CanonicalName, part: _Part) -> _Part:
+    def _judge_substitution(self, hop: Hop, name: CanonicalName, part: _Part) -> _Part:
         """RFC 6672 §5.3.1: an unsigned CNAME must be what a valid DNAME makes of the name."""
         assert part.zone is not None
         if hop.mismatch:
@@ -521,66 +519,6 @@ class _Answering:
 
 _DENYING = frozenset({TYPE_NSEC, TYPE_NSEC3, TYPE_SOA})
 _OVER_LIMIT = Proof(result=ProofResult.NOT_PROVEN, reason=DnssecReason.WORK_LIMIT)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Hop:
-    """An alias at a name: a CNAME, or what a DNAME above makes of the name.
-
-    ``target`` is None where the alias leads nowhere, for ``problem``. ``synthesised`` says that
-    the DNAME is what must be signed; ``mismatch`` that the CNAME beside it says otherwise.
-    """
-
-    target: CanonicalName | None
-    cname: RRset | None = None
-    dname: RRset | None = None
-    synthesised: bool = False
-    mismatch: bool = False
-    problem: DnssecReason | None = None
-
-
-def _find_alias(message: SignedMessage, name: CanonicalName) -> _Hop | None:
-    """Return the alias that the answer section has for ``name``."""
-    cname = message.find(name, TYPE_CNAME)
-    dname = _dname_above(message, name)
-    made = _substitute(dname, name) if dname is not None else None
-    if cname is None:
-        if dname is None:
-            return None
-        malformed = DnssecReason.RESPONSE_MALFORMED if made is None else None
-        return _Hop(target=made, dname=dname, synthesised=True, problem=malformed)
-    targets = [target for target in cname.parsed if isinstance(target, tuple)]
-    if len(targets) != 1 or len(cname.rdatas) != 1:
-        # Two aliases at one name are none (RFC 2181 §10.1).
-        several = DnssecReason.ALIAS_LOOP if targets else DnssecReason.RESPONSE_MALFORMED
-        return _Hop(target=None, cname=cname, problem=several)
-    synthesised = dname is not None and not cname.rrsigs
-    return _Hop(
-        target=targets[0],
-        cname=cname,
-        dname=dname,
-        synthesised=synthesised,
-        mismatch=synthesised and made != targets[0],
-    )
-
-
-def _dname_above(message: SignedMessage, name: CanonicalName) -> RRset | None:
-    """Return the deepest DNAME above ``name`` (RFC 6672 §2.3)."""
-    found = [
-        rrset
-        for rrset in message.answer
-        if rrset.rdtype == TYPE_DNAME and is_below(name, rrset.owner_labels)
-    ]
-    return max(found, key=lambda rrset: len(rrset.owner_labels), default=None)
-
-
-def _substitute(dname: RRset, name: CanonicalName) -> CanonicalName | None:
-    """Return what ``dname`` makes of ``name`` (RFC 6672 §2.2); None where that is no name."""
-    targets = [target for target in dname.parsed if isinstance(target, tuple)]
-    if len(targets) != 1:
-        return None
-    made = (*targets[0], *name[len(dname.owner_labels) :])
-    return made if sum(map(len, made)) + len(made) + 1 <= MAX_NAME_OCTETS else None
 
 
 def _says_something_of(message: SignedMessage, name: CanonicalName) -> bool:

@@ -66,6 +66,8 @@ TYPE_DNAME = 39
 TYPE_DS = 43
 TYPE_DNSKEY = 48
 
+_DATES = frozenset({DnssecReason.RRSIG_EXPIRED, DnssecReason.RRSIG_NOT_YET_VALID})
+
 _PROGRESS = (
     DnssecReason.DS_KEY_SIG_INVALID,
     DnssecReason.WORK_LIMIT,
@@ -339,6 +341,9 @@ class _Entering:
         if self.status is DnssecStatus.BOGUS and self.parent is None and self.name == ROOT:
             # Nobody but our resolver, our anchor file and our clock is between us and the root.
             self.own_fault = self.own_fault or "the root zone could not be validated"
+            if any(noted.reason in _DATES for noted in self.findings):
+                # The root is signed a week ahead and watched by everybody; our clock is not.
+                self.fail(DnssecReason.CLOCK_DOUBTFUL, TYPE_DNSKEY, self.name)
         link = ChainLink(
             zone=self.name,
             kind=kind,

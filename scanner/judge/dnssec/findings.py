@@ -15,6 +15,7 @@ from scanner.model.dnssec import (
     DnssecFinding,
     Ds,
     FetchFailure,
+    Nsec3Record,
     RRset,
     SignatureCheck,
 )
@@ -157,6 +158,10 @@ def _warnings(
     if rrset.ttl > left:
         values = (("ttl", str(rrset.ttl)), ("expiration", _moment(good.expiration)))
         yield _finding_on(DnssecReason.TTL_PAST_EXPIRY, checked, values, server)
+    iterations = max((r.iterations for r in rrset.parsed if isinstance(r, Nsec3Record)), default=0)
+    if iterations > 0:
+        values = (("iterations", str(iterations)),)
+        yield _finding_on(DnssecReason.NSEC3_ITERATIONS_NONZERO, checked, values, server)
     missing = zone.algorithms - _signing_algorithms(rrset)
     if missing and len(zone.algorithms) > 1:
         names = " ".join(algorithm_text(number) for number in sorted(missing))

@@ -197,9 +197,7 @@ class _Answering:
     ) -> _Conversation[LookupOutcome | None]:
         """Judge one alias; return how the lookup ends, or None to go on with its target."""
         if hop.target is None:
-            self._note(hop.problem or DnssecReason.RESPONSE_MALFORMED, name)
-            malformed = hop.problem is DnssecReason.RESPONSE_MALFORMED
-            return LookupOutcome.MALFORMED if malformed else LookupOutcome.LOOP
+            return self._lead_nowhere(hop.problem or DnssecReason.RESPONSE_MALFORMED, name)
         part = yield from self._judge_source(hop, name, message)
         self.parts.append(part)
         self.aliases.append(
@@ -208,12 +206,17 @@ class _Answering:
         if part.status in (DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE):
             return LookupOutcome.SERVFAIL
         if hop.target in seen:
-            self._note(DnssecReason.ALIAS_LOOP, name)
-            return LookupOutcome.LOOP
+            return self._lead_nowhere(DnssecReason.ALIAS_LOOP, name)
         if len(self.aliases) > self.work.policy.max_aliases:
-            self._note(DnssecReason.ALIAS_TOO_LONG, name)
-            return LookupOutcome.LOOP
+            return self._lead_nowhere(DnssecReason.ALIAS_TOO_LONG, name)
         return None
+
+    def _lead_nowhere(self, reason: DnssecReason, name: CanonicalName) -> LookupOutcome:
+        """End because an alias leads to no answer, however well it is signed."""
+        self._note(reason, name)
+        self.parts.append(_Part(status=DnssecStatus.INDETERMINATE, reason=reason))
+        malformed = reason is DnssecReason.RESPONSE_MALFORMED
+        return LookupOutcome.MALFORMED if malformed else LookupOutcome.LOOP
 
     def _judge_substitution(self, hop: Hop, name: CanonicalName, part: _Part) -> _Part:
         """RFC 6672 §5.3.1: an unsigned CNAME must be what a valid DNAME makes of the name."""

@@ -2,7 +2,8 @@
 
 The lab never validates; it knows what it broke and derives each status from that. Here its zones,
 with all their faults, are exported as master files, served by NSD and validated by unbound, and
-unbound must come to the same status and the same answer for every question a scan would ask.
+unbound must come to the same status and the same answer for every question a scan would ask. So
+must danewatch's own validation, with unbound's switched off.
 
 Left out is what no zone file can hold: faults of servers (silence, refusals), a denial record
 missing from a single answer, and TLSA records too short for NSD to load.
@@ -23,6 +24,8 @@ import pytest
 from dns.rdatatype import RdataType
 from real_zones import NAMESERVER, free_port, start_nsd, start_unbound
 
+from scanner.cli.wiring import Settings, open_validation
+from scanner.judge.dnssec.anchors import read_anchors
 from scanner.lab.catalogue import scenario_plan
 from scanner.lab.export import UNEXPORTABLE, file_name, write_universe
 from scanner.lab.plan import LabDomain
@@ -30,7 +33,11 @@ from scanner.lab.resolution import Resolver
 from scanner.lab.universe import Universe
 from scanner.lab.zone import from_dns
 from scanner.model.names import Name
-from scanner.model.vocabulary import DnssecStatus
+from scanner.model.observation import Question
+from scanner.model.vocabulary import DnssecStatus, RRType
+from scanner.observe.chainwalk import ValidatingResolver
+from scanner.observe.dnsserver import ServerAddress
+from scanner.run.clock import SystemClock
 
 pytestmark = [pytest.mark.scenario, pytest.mark.real_servers]
 
@@ -49,6 +56,7 @@ class Zones:
     """The lab's own opinion, and the unbound that validates the exported files."""
 
     universe: Universe
+    anchors: str
     port: int
     refused: frozenset[str]
 
@@ -107,7 +115,7 @@ def zones(server_directory: Path) -> Iterator[Zones]:
         stubs = dict.fromkeys(files, f"{NAMESERVER}@{name_server_port}")
         anchor = server_directory / "anchor.key"
         started.append(start_unbound(server_directory, anchor, port=port, stubs=stubs))
-        yield Zones(universe, port, frozenset(refused))
+        yield Zones(universe, anchor.read_text(), port, frozenset(refused))
     finally:
         for server in started:
             server.stop()
@@ -129,6 +137,25 @@ def test_unbound_says_of_the_labs_zones_what_the_lab_says(zones: Zones, name: Na
     expected = {question: zones.of_lab(*question) for question in questions}
     comparable = {question: answer for question, answer in expected.items() if answer is not None}
     assert {question: zones.of_unbound(*question) for question in comparable} == comparable
+
+
+@pytest.mark.parametrize("name", [name for name in DOMAINS if name not in UNLOADABLE])
+async def test_danewatch_validates_the_labs_zones_as_the_lab_says(zones: Zones, name: Name) -> None:
+    """Outcome and security status are the same for every question about the domain."""
+    settings = Settings(
+        resolvers=(ServerAddress("127.0.0.1", zones.port),), anchors=read_anchors(zones.anchors)
+    )
+    found, expected = {}, {}
+    async with open_validation(settings, clock=SystemClock()) as resolver:
+        assert isinstance(resolver, ValidatingResolver)
+        for owner, rdtype in sorted(questions_about(DOMAINS[name])):
+            answer = zones.of_lab(owner, rdtype)
+            if answer is not None:
+                expected[owner, rdtype] = answer
+                validation = await resolver.validate(Question(Name(owner), RRType(rdtype)))
+                rcode = "NXDOMAIN" if validation.outcome == "nxdomain" else "NOERROR"
+                found[owner, rdtype] = rcode, validation.status
+    assert found == expected
 
 
 def test_nsd_loads_every_zone_but_the_two_that_are_malformed_on_purpose(zones: Zones) -> None:

@@ -27,9 +27,12 @@ from real_zones import (
     start_unbound,
 )
 
+from scanner.cli.wiring import Settings, open_validation
+from scanner.judge.dnssec.anchors import read_anchors
 from scanner.model.names import parse_domain
 from scanner.model.observation import Question
 from scanner.model.vocabulary import RRType
+from scanner.observe.chainwalk import ValidatingResolver
 from scanner.observe.dnsserver import ServerAddress
 from scanner.observe.resolver import open_resolver
 from scanner.run.clock import SystemClock
@@ -46,8 +49,8 @@ class Case:
     """One question and the status of its answer.
 
     ``zone`` sets up the zone ``<name>.test``; ``question`` is "relative-name type".
-    ``outcome`` is that of an answer that validates or need not; ``ede`` is unbound's extended
-    error.
+    ``outcome`` is what the answer claims; ``ede`` is unbound's extended error, ``reason`` what
+    danewatch finds when it validates itself.
     """
 
     name: str
@@ -56,11 +59,12 @@ class Case:
     zone: dict[str, Any] = field(default_factory=dict)
     outcome: str = "data"
     ede: int | None = None
+    reason: str | None = None
 
 
 def case(name: str, status: str, question: str = "mx A", **more: Any) -> Case:
     """Return a case; keywords that are a zone's go to the zone."""
-    own = {key: more.pop(key) for key in ("outcome", "ede") if key in more}
+    own = {key: more.pop(key) for key in ("outcome", "ede", "reason") if key in more}
     return Case(name=name, status=status, question=question, zone=more, **own)
 
 
@@ -95,30 +99,40 @@ CASES = [
     case("ed25519", SECURE, algorithm="ED25519"),
     case("ed448", SECURE, algorithm="ED448"),
     # The chain ends, provably.
-    case("unsigned", INSECURE, signer="none"),
-    case("unsigned-nodata", INSECURE, "mx AAAA", outcome="nodata", signer="none"),
-    case("ds-unknown-algorithm", INSECURE, ds="unknown-algorithm"),
-    case("ds-unknown-digest", INSECURE, ds="unknown-digest"),
+    case("unsigned", INSECURE, signer="none", reason="delegation-unsigned"),
+    case(
+        "unsigned-nodata",
+        INSECURE,
+        "mx AAAA",
+        outcome="nodata",
+        signer="none",
+        reason="delegation-unsigned",
+    ),
+    case(
+        "ds-unknown-algorithm", INSECURE, ds="unknown-algorithm", reason="ds-algorithm-unsupported"
+    ),
+    case("ds-unknown-digest", INSECURE, ds="unknown-digest", reason="ds-digest-unsupported"),
     # The chain is broken: each way the founding document names, and more.
-    case("ds-wrong-tag", BOGUS, ds="wrong-tag", ede=9),
-    case("ds-wrong-digest", BOGUS, ds="wrong-digest", ede=9),
-    case("expired", BOGUS, days=-3, ede=7),
-    case("not-yet-valid", BOGUS, days=60, ede=8),
-    case("spoilt", BOGUS, spoil=("mx.spoilt.test. A",), ede=6),
-    case("stripped", BOGUS, drop=("mx.stripped.test. A",), ede=10),
+    case("ds-wrong-tag", BOGUS, ds="wrong-tag", ede=9, reason="ds-no-key"),
+    case("ds-wrong-digest", BOGUS, ds="wrong-digest", ede=9, reason="ds-digest-mismatch"),
+    case("expired", BOGUS, days=-3, ede=7, reason="ds-key-sig-invalid"),
+    case("not-yet-valid", BOGUS, days=60, ede=8, reason="ds-key-sig-invalid"),
+    case("spoilt", BOGUS, spoil=("mx.spoilt.test. A",), ede=6, reason="rrsig-invalid"),
+    case("stripped", BOGUS, drop=("mx.stripped.test. A",), ede=10, reason="rrsig-missing"),
     case(
         *("denial-spoilt", BOGUS, "mx AAAA"),
         spoil=("mx.denial-spoilt.test. NSEC",),
         outcome="nodata",
+        reason="rrsig-invalid",
     ),
     case(
         *("denial-stripped", BOGUS, "mx AAAA"),
         drop=("mx.denial-stripped.test. NSEC",),
         outcome="nodata",
+        reason="rrsig-missing",
     ),
     case(
-        *("keys-stripped", BOGUS),
-        drop=("keys-stripped.test. DNSKEY",),
+        *("keys-stripped", BOGUS), drop=("keys-stripped.test. DNSKEY",), reason="ds-key-not-signing"
     ),
 ]
 BY_NAME = {item.name: item for item in CASES}
@@ -219,8 +233,25 @@ def test_delv_gives_the_status_of_the_table(world: DnsWorld, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-async def test_danewatch_gives_the_status_of_the_table(world: DnsWorld, name: str) -> None:
-    """danewatch's resolver, over unbound, agrees with both, and passes the extended error on."""
+async def test_danewatch_validates_as_the_table_says(world: DnsWorld, name: str) -> None:
+    """danewatch's own validation, with unbound's switched off, agrees with both, and names why."""
+    item = BY_NAME[name]
+    owner, rdtype = question_of(item)
+    settings = Settings(
+        resolvers=(ServerAddress("127.0.0.1", world.port),),
+        anchors=read_anchors(world.tree.anchor.read_text()),
+    )
+    async with open_validation(settings, clock=SystemClock()) as resolver:
+        assert isinstance(resolver, ValidatingResolver)
+        validation = await resolver.validate(Question(parse_domain(owner), RRType(rdtype)))
+    assert validation.own_fault is None
+    assert (validation.status, validation.outcome) == (item.status, item.outcome), validation
+    assert validation.reason == item.reason, validation.findings
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_danewatch_reads_what_unbound_says(world: DnsWorld, name: str) -> None:
+    """Where the resolver is believed, its status and its extended error arrive unchanged."""
     item = BY_NAME[name]
     owner, rdtype = question_of(item)
     question = Question(parse_domain(owner), RRType(rdtype))

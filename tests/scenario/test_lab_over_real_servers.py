@@ -115,7 +115,7 @@ def world(server_directory: Path, danewatch_command: str) -> Iterator[World]:
             start_unbound(server_directory, anchor, port=53, stubs=stubs, inside=namespace)
         )
         result = namespace.run(
-            *(danewatch_command, "check", "--json", "--validation", "resolver"),
+            *(danewatch_command, "check", "--json", "--trust-anchor", str(anchor)),
             *("--resolver", "127.0.0.1", "--allow-private-addresses", *DOMAINS),
             timeout=150,
         )

@@ -367,15 +367,17 @@ class MailWorld:
 
     namespace: Namespace
     command: str
+    anchor: Path
 
     def finger(self, name: str) -> Finger:
         """Ask posttls-finger about ``<name>.test``."""
         return posttls_finger(self.namespace, f"{name}.test")
 
-    def check(self, *domains: str) -> tuple[int, list[dict[str, Any]]]:
+    def check(self, *domains: str, validation: str) -> tuple[int, list[dict[str, Any]]]:
         """Ask danewatch; return its exit code and its documents."""
+        own = ["--trust-anchor", str(self.anchor)] if validation == "local" else []
         result = self.namespace.run(
-            *(self.command, "check", "--json", "--validation", "resolver"),
+            *(self.command, "check", "--json", "--validation", validation, *own),
             *("--resolver", "127.0.0.1", "--allow-private-addresses", *domains),
         )
         assert result.stdout, result.stderr
@@ -430,17 +432,18 @@ def world(server_directory: Path, danewatch_command: str) -> Iterator[MailWorld]
         started.append(start_nsd(server_directory, files, port=53, inside=namespace))
         started.append(start_unbound(server_directory, tree.anchor, port=53, inside=namespace))
         started.append(start_postfix(server_directory, hosts, inside=namespace))
-        yield MailWorld(namespace, danewatch_command)
+        yield MailWorld(namespace, danewatch_command, tree.anchor)
     finally:
         namespace.stop()
         for server in started:
             server.stop()
 
 
-@pytest.fixture(scope="module")
-def documents(world: MailWorld) -> dict[str, dict[str, Any]]:
-    """What danewatch says of every case, from one run over all of them."""
-    _code, documents = world.check(*(f"{name}.test" for name in BY_NAME))
+@pytest.fixture(scope="module", params=["local", "resolver"])
+def documents(world: MailWorld, request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    """What danewatch says of every case, from one run over all: validating itself, and not."""
+    domains = [f"{name}.test" for name in BY_NAME]
+    _code, documents = world.check(*domains, validation=request.param)
     return {document["domain"].removesuffix(".test"): document for document in documents}
 
 
@@ -490,7 +493,8 @@ def test_danewatch_and_posttls_finger_agree(
 
 def test_one_run_checks_many_domains(world: MailWorld) -> None:
     """One document a domain, and an exit code that says at least one is blocked."""
-    code, documents = world.check("match.test", "mismatch.test", "no-tlsa.test")
+    domains = ["match.test", "mismatch.test", "no-tlsa.test"]
+    code, documents = world.check(*domains, validation="local")
     verdicts = {
         item["domain"]: item["verdicts"]["exchange-online"]["verdict"] for item in documents
     }

@@ -29,6 +29,7 @@ from real_zones import (
 
 from scanner.cli.wiring import Settings, open_validation
 from scanner.judge.dnssec.anchors import read_anchors
+from scanner.model.dnssec import Validation
 from scanner.model.names import parse_domain
 from scanner.model.observation import Question
 from scanner.model.vocabulary import RRType
@@ -136,6 +137,8 @@ CASES = [
     ),
 ]
 BY_NAME = {item.name: item for item in CASES}
+SHA1 = case("sha1", SECURE, algorithm="RSASHA1")
+"""Unbound and danewatch differ by policy: RFC 9905 advises to treat it as unsupported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,17 @@ class DnsWorld:
         assert "resolution failed" in result.stderr, result
         return BOGUS
 
+    async def validated(self, item: Case) -> Validation:
+        """Return what danewatch's own validation, with unbound's switched off, says."""
+        owner, rdtype = question_of(item)
+        settings = Settings(
+            resolvers=(ServerAddress("127.0.0.1", self.port),),
+            anchors=read_anchors(self.tree.anchor.read_text()),
+        )
+        async with open_validation(settings, clock=SystemClock()) as resolver:
+            assert isinstance(resolver, ValidatingResolver)
+            return await resolver.validate(Question(parse_domain(owner), RRType(rdtype)))
+
     def _ask(self, owner: str, rdtype: str, *, checking_disabled: bool) -> dns.message.Message:
         query = dns.message.make_query(owner, rdtype, want_dnssec=True)
         if checking_disabled:
@@ -191,7 +205,8 @@ class DnsWorld:
 def world(server_directory: Path) -> Iterator[DnsWorld]:
     """All cases as zones of their own, served and validated."""
     zones = [
-        Zone(apex=f"{item.name}.test.", records=RECORDS + WILDCARD, **item.zone) for item in CASES
+        Zone(apex=f"{item.name}.test.", records=RECORDS + WILDCARD, **item.zone)
+        for item in [*CASES, SHA1]
     ]
     tree = sign_tree(server_directory, [Zone(apex="test."), *zones])
     name_server_port = free_port(NAMESERVER)
@@ -236,17 +251,18 @@ def test_delv_gives_the_status_of_the_table(world: DnsWorld, name: str) -> None:
 async def test_danewatch_validates_as_the_table_says(world: DnsWorld, name: str) -> None:
     """danewatch's own validation, with unbound's switched off, agrees with both, and names why."""
     item = BY_NAME[name]
-    owner, rdtype = question_of(item)
-    settings = Settings(
-        resolvers=(ServerAddress("127.0.0.1", world.port),),
-        anchors=read_anchors(world.tree.anchor.read_text()),
-    )
-    async with open_validation(settings, clock=SystemClock()) as resolver:
-        assert isinstance(resolver, ValidatingResolver)
-        validation = await resolver.validate(Question(parse_domain(owner), RRType(rdtype)))
+    validation = await world.validated(item)
     assert validation.own_fault is None
     assert (validation.status, validation.outcome) == (item.status, item.outcome), validation
     assert validation.reason == item.reason, validation.findings
+
+
+async def test_a_zone_signed_with_sha1_counts_as_unsigned(world: DnsWorld) -> None:
+    """Debian's unbound still validates it; here it is insecure, and the finding says by policy."""
+    status, _errors = world.unbound(*question_of(SHA1))
+    validation = await world.validated(SHA1)
+    assert (status, validation.status) == (SECURE, INSECURE)
+    assert "sha1-by-policy" in {finding.reason for finding in validation.findings}
 
 
 @pytest.mark.parametrize("name", BY_NAME)

@@ -234,7 +234,9 @@ class ValidatingResolver:
         if anchor is None:
             return Path(steps=(self._no_anchor(name),))
         top = canonical(anchor.zone)
-        steps = [await self._step((True, top), anchor, None, spent)]
+        now = self._now()
+        key = (True, top)
+        steps = [self._kept(key, now) or await self._step(key, anchor, None, spent)]
         for depth in range(len(top) + 1, len(name) + 1):
             zone = steps[-1].zone
             if zone is None:
@@ -242,18 +244,19 @@ class ValidatingResolver:
             if _cuts(steps) >= self._policy.max_zone_cuts:
                 steps.append(self._too_deep(name[:depth], zone))
                 break
-            steps.append(await self._step((False, name[:depth]), None, zone, spent))
+            key = (False, name[:depth])
+            step = self._kept(key, now) or await self._step(key, None, zone, spent)
+            steps.append(step)
         return Path(steps=tuple(steps))
 
     async def _step(
         self, key: _Key, anchor: Anchor | None, parent: TrustedZone | None, spent: _Spent
     ) -> Step:
-        """Return one step: kept, on its way already, or taken now."""
+        """Return one step: kept meanwhile, on its way already, or taken now."""
         while True:
-            kept = self._steps.get(key)
-            if kept is not None and self._now() < kept[1]:
-                self._hits += 1
-                return kept[0]
+            kept = self._kept(key, self._now())
+            if kept is not None:
+                return kept
             flight = self._flights.get(key)
             if flight is None:
                 return await self._take(key, anchor, parent, spent)
@@ -261,6 +264,13 @@ class ValidatingResolver:
             await flight.done.wait()
             if flight.step is not None:
                 return flight.step
+
+    def _kept(self, key: _Key, now: datetime) -> Step | None:
+        kept = self._steps.get(key)
+        if kept is None or now >= kept[1]:
+            return None
+        self._hits += 1
+        return kept[0]
 
     async def _take(
         self, key: _Key, anchor: Anchor | None, parent: TrustedZone | None, spent: _Spent

@@ -64,9 +64,6 @@ _RRSIG_FIXED_OCTETS = _RRSIG_FIXED.size
 _TTL_TOP_BIT = 0x8000_0000  # RFC 2181 §8: counts as zero
 _MAX_WINDOW_OCTETS = 32  # of one block of a type bitmap (RFC 4034 §4.1.2)
 
-_RRSIGS_COMPARED = 32
-"""Signatures a new one is compared with to drop doubles; more would cost the square of them."""
-
 _NAMES_AT = {
     2: (0, 1),  # NS
     3: (0, 1),  # MD
@@ -154,7 +151,8 @@ class _Group:
     rdatas: list[bytes] = field(default_factory=list)
 
 
-_Signatures = dict[tuple[Name, int], list[Rrsig]]
+_Signatures = dict[tuple[Name, int], dict[bytes, Rrsig]]
+"""By owner and type covered, then by RDATA, so that doubles count once."""
 
 
 def _read_signatures(wire: bytes, records: Sequence[RawRecord]) -> _Signatures:
@@ -163,9 +161,8 @@ def _read_signatures(wire: bytes, records: Sequence[RawRecord]) -> _Signatures:
         if raw.rdtype == TYPE_RRSIG and raw.rdclass == CLASS_IN:
             signature = _read_rrsig(wire, raw)
             if signature is not None:
-                kept = found.setdefault((raw.owner, signature.type_covered), [])
-                if signature not in kept[:_RRSIGS_COMPARED]:
-                    kept.append(signature)
+                kept = found.setdefault((raw.owner, signature.type_covered), {})
+                kept.setdefault(signature.header + signature.signature, signature)
     return found
 
 
@@ -220,7 +217,7 @@ def _make_rrset(owner: Name, rdtype: int, group: _Group, signatures: _Signatures
         rdtype=rdtype,
         ttl=group.ttl,
         rdatas=rdatas,
-        rrsigs=tuple(signatures.get((owner, rdtype), ())),
+        rrsigs=tuple(signatures.get((owner, rdtype), {}).values()),
         parsed=_parse(owner, labels, rdtype, rdatas),
     )
 

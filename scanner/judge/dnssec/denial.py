@@ -149,9 +149,9 @@ def collect(rrsets: Sequence[RRset], zone: TrustedZone, verifier: Verifier) -> D
         expanded = result.wildcard is not None
         for record in rrset.parsed:
             if isinstance(record, NsecRecord):
-                nsecs.append(replace(record, wildcard_expanded=expanded))
+                nsecs.append(replace(record, wildcard_expanded=True) if expanded else record)
             elif isinstance(record, Nsec3Record):
-                nsec3s.append(replace(record, wildcard_expanded=expanded))
+                nsec3s.append(replace(record, wildcard_expanded=True) if expanded else record)
     return Denials(
         zone=zone.labels,
         nsec=tuple(nsecs),

@@ -166,7 +166,10 @@ class ValidatingResolver:
         return self._fetcher.servers if isinstance(self._fetcher, RawFetcher) else ()
 
     def split(self, *, stream_only: bool = False) -> "tuple[ValidatingResolver, ...]":
-        """Return one validating resolver for each server, which shares nothing but sockets."""
+        """Return one validating resolver for each server, which shares nothing but sockets.
+
+        They are for testing the servers, so they judge signatures as of now, whatever ``at`` is.
+        """
         if not isinstance(self._fetcher, RawFetcher):
             return (self,)
         return tuple(
@@ -176,7 +179,6 @@ class ValidatingResolver:
                 clock=self._clock,
                 policy=self._policy,
                 limits=self._limits,
-                at=self._at,
             )
             for fetcher in self._fetcher.split(stream_only=stream_only)
         )
@@ -421,7 +423,7 @@ def lookup_of(validation: Validation) -> Lookup:
     answered = validation.outcome in _ANSWERS
     doubtful = validation.status in _DOUBTFUL
     status: DnssecStatus | None = validation.status
-    if not answered and status is DnssecStatus.INDETERMINATE and not _chain_failed(validation):
+    if not answered and status is not DnssecStatus.BOGUS and not _chain_failed(validation):
         status = None  # no reply, no status: RFC 7672 §2.1.1 treats it as a failed lookup
     return Lookup(
         question=validation.question,

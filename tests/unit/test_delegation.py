@@ -10,6 +10,7 @@ import pytest
 from dns.rdtypes.ANY.DS import DS
 from signed_replies import NOW, Signer, records, reply, rrsigs, verifier
 
+from scanner.judge.dnssec.algorithms import LoadedKey, Verdict
 from scanner.judge.dnssec.delegation import enter_anchor, enter_zone
 from scanner.judge.dnssec.policy import DnssecPolicy, Sha1Policy
 from scanner.judge.dnssec.zone import Step
@@ -475,3 +476,56 @@ def test_an_anchor_nobody_understands_leaves_its_zone_insecure() -> None:
         DnssecStatus.INSECURE,
         R.ANCHOR_UNSUPPORTED,
     )
+
+
+def test_colliding_key_tags_at_a_ds_are_tried_up_to_the_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Five keys of the DS's tag, none of which fits: four are compared, and the rest is unknown."""
+    tag, parent = CHILD.model_key.key_tag, PARENT.model_key
+    monkeypatch.setattr(
+        "scanner.wire.rrsets.key_tag",
+        lambda rdata: parent.key_tag if rdata == parent.rdata else tag,
+    )
+    wrong = CHILD.ds().replace(digest=bytes(32))
+    others = [Signer("child.example.", slot=slot) for slot in (2, 3, 4, 5)]
+    step = enter(with_ds(wrong), keys(*others))  # type: ignore[arg-type]
+    assert (step.link.status, reasons(step)) == (DnssecStatus.INDETERMINATE, [R.WORK_LIMIT])
+
+
+def test_a_key_beyond_those_that_are_looked_at_is_a_limit() -> None:
+    """The DS fits one of too many keys."""
+    policy = DnssecPolicy(max_dnskeys=1)
+    others = [Signer("child.example.", slot=slot) for slot in (2, 3)]
+    tags = sorted((*others, CHILD), key=lambda signer: signer.model_key.rdata)
+    last = tags[-1]
+    answer = last.signed(CHILD.dnskeys(*others))
+    step = enter(with_ds(last.ds()), answer, policy=policy)
+    assert (step.link.status, step.link.reason) == (DnssecStatus.INDETERMINATE, R.WORK_LIMIT)
+
+
+def test_what_the_library_refuses_is_insecure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if we did not know the algorithm, which is the case."""
+    answer = (with_ds(), keys())
+    real = LoadedKey.verify
+
+    def refuse(self: LoadedKey, signature: bytes, data: bytes) -> Verdict:
+        if self.dnskey.rdata == CHILD.model_key.rdata:
+            return Verdict.UNSUPPORTED
+        return real(self, signature, data)
+
+    monkeypatch.setattr(LoadedKey, "verify", refuse)
+    step = enter(*answer)
+    assert (step.link.status, step.link.reason) == (
+        DnssecStatus.INSECURE,
+        R.DS_ALGORITHM_UNSUPPORTED,
+    )
+
+
+def test_a_root_with_expired_signatures_throws_doubt_on_our_clock() -> None:
+    """The root is watched by everybody; our clock is not."""
+    anchor = Anchor(zone=ROOT, ds=(model_ds(ROOT_SIGNER.ds()),))
+    late = ROOT_SIGNER.signed(ROOT_SIGNER.dnskeys(), begins=HOUR, ends=2 * HOUR)
+    step = at_anchor(anchor, late)
+    assert R.CLOCK_DOUBTFUL in reasons(step)
+    assert step.link.own_fault is not None

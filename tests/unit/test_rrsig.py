@@ -1,5 +1,6 @@
 """One record set, its signatures, one reason each (RFC 4035 §5.3)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import dns.name
@@ -17,7 +18,7 @@ from signed_replies import (
     verifier,
 )
 
-from scanner.judge.dnssec.algorithms import Verdict, load_key
+from scanner.judge.dnssec.algorithms import LoadedKey, Verdict, key_bits, load_key
 from scanner.judge.dnssec.policy import DnssecPolicy, Sha1Policy
 from scanner.judge.dnssec.rrsig import VerificationMemo, Verifier
 from scanner.judge.dnssec.zone import trusted_zone
@@ -200,6 +201,32 @@ def test_a_broken_key_is_malformed_and_never_an_exception(algorithm: int) -> Non
         assert loaded.public is None
         assert loaded.problem in (DnssecReason.DNSKEY_MALFORMED, DnssecReason.DNSKEY_TOO_SMALL)
         assert loaded.verify(b"", b"") is Verdict.BAD
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "bits"), [(8, 2048), (10, 2048), (13, 256), (14, 384), (15, 256), (16, 456)]
+)
+def test_the_size_of_a_key_is_told_as_people_name_it(algorithm: int, bits: int) -> None:
+    """The modulus of RSA, the field of a curve."""
+    assert key_bits(Signer(algorithm=algorithm).model_key) == bits
+
+
+def test_a_key_without_a_size_has_none() -> None:
+    """Unknown algorithms, and RSA keys that are cut off."""
+    key = ZONE.model_key
+    for algorithm, octets in ((200, b"\x01\x02"), (8, b""), (8, b"\x03\x01"), (8, b"\x00\x00")):
+        broken = replace(key, algorithm=algorithm, public_key=octets)
+        assert key_bits(broken) is None
+
+
+def test_an_algorithm_the_library_refuses_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As SHA-1 on hardened builds: not a word about the data."""
+
+    def refuse(self: LoadedKey, signature: bytes, data: bytes) -> Verdict:
+        return Verdict.UNSUPPORTED
+
+    monkeypatch.setattr(LoadedKey, "verify", refuse)
+    assert outcome(MX, ZONE.sign(MX)) is DnssecReason.RRSIG_ALGORITHM_UNSUPPORTED
 
 
 def test_one_good_signature_is_enough() -> None:

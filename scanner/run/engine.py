@@ -154,7 +154,8 @@ class Engine:
             if check is None:
                 scope.cancel()
                 return
-            state.guard.note(target, check, doubtful=self._is_doubtful(check))
+            if state.first_look:  # second looks are at doubtful domains only, one after the other
+                state.guard.note(target, check, doubtful=self._is_doubtful(check))
             if state.guard.suspects and not await self._network_works(state):
                 scope.cancel()
                 return

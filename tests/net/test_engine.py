@@ -404,6 +404,24 @@ async def test_many_dead_partners_in_a_row_cost_one_look_at_the_witness(
     assert world.observed.count("d0.test") > 1
 
 
+async def test_second_looks_raise_no_suspicion(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """They are at doubtful domains only; the witness is not bothered for that."""
+
+    class Scattered(World):
+        async def observe(self, target: Target) -> DomainObservation:
+            await super().observe(target)
+            works = int(target.domain[1:-5]) % 4 > 0
+            seen = observation(target.domain, proven(SEEING, works=works))
+            return replace(seen, hosts=(ANSWERED,)) if works else seen
+
+    world, kept = Scattered(), Kept()
+    summary = await outage_engine(world).run_pass(targets(100), kept)
+    assert summary.second_looks == 25
+    assert len(world.observed) == 125
+
+
 async def test_a_pass_in_which_nothing_answers_is_blind(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

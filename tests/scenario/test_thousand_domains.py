@@ -58,7 +58,7 @@ class RunningLab:
             *("--output", str(history), "--json", "--allow-private-addresses"),
             *("--resolver", self.facts["resolver"], "--smtp-port", str(self.facts["smtp_port"])),
             *("--config", str(self.directory / "danewatch.toml")),
-            *("--validation", "resolver"),
+            *("--trust-anchor", str(self.directory / "anchor.ds")),
             *more,
         ]
 
@@ -83,6 +83,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
         (directory / "targets.txt").write_text("\n".join(names) + "\n")
         quarter = names[: DOMAINS // 4]
         (directory / "quarter.txt").write_text("\n".join(quarter) + "\n")
+        (directory / "anchor.ds").write_text(facts["trust_anchor"] + "\n")
         (directory / "danewatch.toml").write_text(CONFIGURATION)
         yield RunningLab(facts, directory)
     finally:

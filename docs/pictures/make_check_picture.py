@@ -16,6 +16,7 @@ from rich.terminal_theme import TerminalTheme
 from scanner.cli.render import WIDTH, Style
 from scanner.cli.render_check import print_check
 from scanner.cli.wiring import Settings, open_scanner
+from scanner.judge.dnssec.anchors import read_anchors
 from scanner.lab.catalogue import demo_plan
 from scanner.lab.lab import open_lab
 from scanner.model.names import Name
@@ -49,6 +50,7 @@ async def check_partner() -> Check:
             resolvers=(ServerAddress(host=address, port=port),),
             smtp_port=lab.smtp_port,
             allow_private_addresses=True,
+            anchors=read_anchors(lab.trust_anchor),
         )
         async with open_scanner(settings) as scanner:
             return await scanner.check(DOMAIN)

@@ -19,6 +19,7 @@ from scanner.model.names import InvalidNameError, Name, parse_domain
 from scanner.model.ports import Target
 from targets.csvfile import read_csv
 from targets.file_sd import read_file_sd_json, read_file_sd_yaml
+from targets.globbing import TooManyEntriesError, matches
 from targets.results import (
     Entry,
     Item,
@@ -157,7 +158,7 @@ def _expand(
     """Yield the files that ``paths`` stand for, each once."""
     seen: set[str] = set()
     for path in paths:
-        for file in _files_of(str(path), collector):
+        for file in _files_of(str(path), collector, limits):
             identity = os.path.realpath(file)
             if identity in seen:
                 continue
@@ -168,7 +169,7 @@ def _expand(
             yield file
 
 
-def _files_of(path: str, collector: _Collector) -> Iterator[Path]:
+def _files_of(path: str, collector: _Collector, limits: TargetLimits) -> Iterator[Path]:
     if "\0" in path or not path:
         collector.problem(path, None, "", "not a path")
     elif os.path.isdir(path):
@@ -176,10 +177,15 @@ def _files_of(path: str, collector: _Collector) -> Iterator[Path]:
     elif os.path.lexists(path) or not glob.has_magic(path):
         yield Path(path)
     else:
-        matches = sorted(glob.iglob(path, recursive=True))
-        if not matches:
+        try:
+            found = matches(path, max_entries=limits.max_glob_entries)
+        except TooManyEntriesError:
+            reason = f"reaches more than {limits.max_glob_entries:,} entries of directories"
+            collector.problem(path, None, "", reason)
+            return
+        if not found:
             collector.problem(path, None, "", "no file matches")
-        for match in matches:
+        for match in found:
             if os.path.isdir(match):
                 # "**" yields every directory too; its files come as matches of their own.
                 if "**" not in path:
@@ -245,7 +251,8 @@ def _read_bounded(path: Path, limit: int) -> bytes | None:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        octets = stream.read(limit + 1)
+        # None is what a special file such as /proc/kmsg gives that calls itself regular.
+        octets = stream.read(limit + 1) or b""
     return octets if len(octets) <= limit else None
 
 

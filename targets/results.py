@@ -30,6 +30,8 @@ class TargetLimits:
     max_line_characters: int = 10_000
     max_files: int = 10_000
     """Files of one load, after directories and globs are expanded."""
+    max_glob_entries: int = 200_000
+    """Entries of directories that one glob may look at."""
     max_labels: int = 64
     """User labels of one target."""
     max_label_characters: int = 1_000

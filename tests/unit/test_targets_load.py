@@ -107,6 +107,83 @@ def test_glob_gives_files_and_directories_in_order(tmp_path: Path) -> None:
     assert domains(load_targets([f"{tmp_path}/**"])) == ["y.example", "x1.example", "x2.example"]
 
 
+def test_glob_matches_within_a_component_and_no_hidden_files(tmp_path: Path) -> None:
+    """As in a shell: no leading dot, unless asked for; ``**`` also stands for no directory."""
+    write(tmp_path / "a" / "x.txt", "ax.example\n")
+    write(tmp_path / "a" / ".h.txt", "hidden.example\n")
+    write(tmp_path / ".b" / "x.txt", "bx.example\n")
+    write(tmp_path / "x.txt", "x.example\n")
+    assert domains(load_targets([f"{tmp_path}/**/x.txt"])) == ["ax.example", "x.example"]
+    assert domains(load_targets([f"{tmp_path}/*/*.txt"])) == ["ax.example"]
+    assert domains(load_targets([f"{tmp_path}/**/**/?/.h*"])) == ["hidden.example"]
+
+
+def test_glob_does_not_follow_links_to_directories_downwards(tmp_path: Path) -> None:
+    """``**`` ends, and stays where it began, whatever the links below point to."""
+    outside = tmp_path / "outside"
+    inside = tmp_path / "inside"
+    write(outside / "o.txt", "o.example\n")
+    write(inside / "deep" / "i.txt", "i.example\n")
+    for number in range(3):
+        (inside / "deep" / f"up{number}").symlink_to(inside)
+    (inside / "out").symlink_to(outside)
+    assert domains(load_targets([f"{inside}/**"])) == ["i.example"]
+    assert domains(load_targets([f"{inside}/**/*.txt"])) == ["i.example"]
+    assert domains(load_targets([f"{inside}/o*/*.txt"])) == ["o.example"]
+
+
+def test_glob_over_too_many_entries_is_a_problem(tmp_path: Path) -> None:
+    """The work for one glob is bounded, and nothing is read of it."""
+    for number in range(5):
+        write(tmp_path / f"d{number}" / "x.txt", "x.example\n")
+    result = load_targets([f"{tmp_path}/**"], TargetLimits(max_glob_entries=9))
+    assert (reasons(result), domains(result)) == (
+        ["reaches more than 9 entries of directories"],
+        [],
+    )
+    assert domains(load_targets([f"{tmp_path}/**"], TargetLimits(max_glob_entries=10)))
+
+
+def test_glob_over_a_directory_that_cannot_be_listed_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be read holds nothing; the rest is still found."""
+    write(tmp_path / "a" / "x.txt", "a.example\n")
+    write(tmp_path / "b" / "x.txt", "b.example\n")
+    real = os.scandir
+
+    def scan(path: str) -> object:
+        if path.endswith("/a"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr("targets.globbing.os.scandir", scan)
+    assert domains(load_targets([f"{tmp_path}/**/*.txt"])) == ["b.example"]
+
+
+def test_special_file_that_calls_itself_regular_is_read_as_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some files of /proc have nothing to give for now, and say so without an error."""
+
+    class Nothing:
+        def __enter__(self) -> "Nothing":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            os.close(self.descriptor)
+
+        def __init__(self, descriptor: int, _: str) -> None:
+            self.descriptor = descriptor
+
+        def read(self, _: int) -> None:
+            return None
+
+    file = write(tmp_path / "l.txt", "a.example\n")
+    monkeypatch.setattr("targets.load.os.fdopen", Nothing)
+    assert domains(load_targets([file])) == []
+
+
 def test_problems_and_warnings_of_the_formats_are_kept(tmp_path: Path) -> None:
     """What a reader says about its file reaches the list."""
     file = write(tmp_path / "l.csv", "domain,__x,1st\na.example,y,z\n")

@@ -618,7 +618,7 @@ def compare(world: World) -> None:
         assert alone.matched, (alone, found)
 
 
-@settings(max_examples=700)
+@settings(max_examples=400)
 @given(world=worlds(twins=False))
 def test_a_pki_of_distinct_names_is_judged_exactly_as_openssl_does(world: World) -> None:
     """With one candidate issuer for each certificate there is one path, and one answer.
@@ -636,7 +636,7 @@ def test_a_pki_of_distinct_names_is_judged_exactly_as_openssl_does(world: World)
     assert found.matched or not theirs.matched
 
 
-@settings(max_examples=700)
+@settings(max_examples=400)
 @given(world=worlds(twins=True))
 def test_a_pki_full_of_twins_never_passes_here_without_a_path_openssl_accepts(world: World) -> None:
     """Re-issued, cross-signed and lying certificates: OpenSSL walks one path, we look at all."""

@@ -5,7 +5,9 @@ Job: bring back an ``AddressObservation`` whatever the peer does. Facts only; th
 Rules:
 
 * One connection at a time, one deadline over everything, a budget for each step within it. A
-  budget covers a whole reply, so a server that sends an octet a second gains nothing.
+  budget covers a whole reply, so a server that sends an octet a second gains nothing. A budget that
+  ends while our own process stood still (stopped, or starved of the processor) says nothing about
+  the peer: its answer may lie unread in our socket.
 * A probe is repeated once, over a fresh connection, for the indefinite events after STARTTLS (table
   3c rows C10 and C11: connection dropped, silence, garbage) and for nothing else. An alert, a
   refusal or a missing STARTTLS is an answer.
@@ -96,6 +98,8 @@ class ProbeLimits:
     """It is begun only with at least so much left of the total and of the caller's time."""
     other_margin_seconds: float = 1.0
     """It ends so long before the caller's time does, which would take the first result with it."""
+    max_lag_seconds: float = 0.5
+    """How late we may notice that a step's time is over before the fault is ours; as for DNS."""
     smtp: SmtpLimits = field(default_factory=SmtpLimits)
 
     def reply_budget(self, state: State) -> float:
@@ -263,6 +267,7 @@ _INDEFINITE_ERRORS = frozenset(
         ProbeError.REPLY_UNEXPECTED,
         ProbeError.TOO_LARGE,
         ProbeError.TLS_PROTOCOL,
+        ProbeError.OWN_RESOURCES,  # so late on, that is our own standstill
     }
 )
 
@@ -403,11 +408,20 @@ class _Attempt:
 
     @contextlib.contextmanager
     def budget(self, seconds: float, awaited: "str | Callable[[], str]") -> Iterator[None]:
-        """Give the block ``seconds``, within the deadline. Raises PeerError(TIMEOUT) after it."""
+        """Give the block ``seconds``, within the deadline.
+
+        Raises PeerError after it: TIMEOUT, or OWN_RESOURCES where we came back too late to know.
+        """
         until = min(trio.current_time() + seconds, self._deadline)
         with trio.move_on_at(until) as scope:
             yield
         if scope.cancelled_caught:
+            late = trio.current_time() - until
+            if late > self._limits.max_lag_seconds:
+                raise PeerError(
+                    ProbeError.OWN_RESOURCES,
+                    f"we were too busy for {late:.1f} s to read what the server sent",
+                )
             waited = awaited if isinstance(awaited, str) else awaited()
             limit = f"{seconds:g} s"
             if until == self._deadline:

@@ -170,6 +170,31 @@ async def test_slow_steps_together_end_at_the_deadline(probe, autojump_clock) ->
     assert (trio.current_time(), seen.attempts) == (60.0, 1)
 
 
+@pytest.mark.parametrize(
+    ("answered", "stage_name"),
+    [(0, ProbeStage.GREETING), (1, ProbeStage.EHLO), (2, ProbeStage.STARTTLS)],
+)
+async def test_our_own_standstill_is_never_a_timeout_of_the_server(
+    probe, mock_clock, answered, stage_name
+) -> None:
+    """Stopped, or starved of the processor, we notice late that the time is over: our fault."""
+
+    async def script(peer) -> None:
+        if answered > 0:
+            await peer.say(b"220 mx.test\r\n")
+            await peer.hear()
+        if answered > 1:
+            await peer.say(b"250-mx.test\r\n250 STARTTLS\r\n")
+            await peer.hear()
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(100)
+        await peer.until_gone()
+
+    seen = await probe(script)
+    assert ending(seen) == (stage_name, ProbeError.OWN_RESOURCES)
+    assert "we were too busy for" in seen.detail
+
+
 async def test_a_second_look_stays_within_the_deadline(probe, autojump_clock) -> None:
     """Two silent handshakes after two slow greetings still end at the total."""
 

@@ -90,7 +90,7 @@ def aggregate(
         return _scenario_1(inauthentic)
     deliverable = [host for host in hosts if host.outcome in DELIVERABLE]
     if not deliverable:
-        return _nothing_delivers(hosts, unseen=unseen)
+        return _nothing_delivers(hosts, domain_scope=domain_scope, unseen=unseen)
     failing = [host for host in hosts if _fails(host)]
     if failing:
         return Aggregate(verdict=DomainVerdict.DEGRADED, headline=failing[0].judgement)
@@ -113,7 +113,7 @@ def _scenario_1(inauthentic: Sequence[Weighed]) -> Aggregate:
     return Aggregate(verdict=DomainVerdict.DEFERRED, headline=inauthentic[0].judgement)
 
 
-def _nothing_delivers(hosts: Sequence[Weighed], *, unseen: bool) -> Aggregate:
+def _nothing_delivers(hosts: Sequence[Weighed], *, domain_scope: bool, unseen: bool) -> Aggregate:
     undecided = [host for host in hosts if host.outcome is HostOutcome.INCONCLUSIVE]
     if undecided:
         return Aggregate(verdict=DomainVerdict.INCONCLUSIVE, headline=undecided[0].judgement)
@@ -125,9 +125,18 @@ def _nothing_delivers(hosts: Sequence[Weighed], *, unseen: bool) -> Aggregate:
     waits = any(_may_recover(host) for host in attempted)
     return Aggregate(
         verdict=DomainVerdict.DEFERRED if waits else DomainVerdict.BLOCKED,
-        # A sender shows the error of the host it tried last (N-20).
-        headline=attempted[-1].judgement,
+        headline=_shown_last(attempted, domain_scope=domain_scope).judgement,
     )
+
+
+def _shown_last(attempted: Sequence[Weighed], *, domain_scope: bool) -> Weighed:
+    """Return the host whose code a sender shows ("code when hosts differ", below table 3d).
+
+    That of the host tried last (N-20); where DNS stands for the whole domain, that of a failed
+    lookup before any other.
+    """
+    lookups = [host for host in attempted if host.outcome is HostOutcome.LOOKUP_FAILED]
+    return lookups[-1] if domain_scope and lookups else attempted[-1]
 
 
 def _may_recover(host: Weighed) -> bool:

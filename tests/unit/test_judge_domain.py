@@ -212,6 +212,15 @@ def test_headline_of_a_stopped_domain_is_the_host_tried_last() -> None:
     assert together(second, first).headline is first.judgement
 
 
+def test_a_failed_lookup_gives_the_headline_where_dns_stands_for_the_domain() -> None:
+    """Code when hosts differ, rule 2: scope domain shows DNS before the host tried last."""
+    for other in (FAIL, DOWN):
+        found = together(ADDRESS_SERVFAIL, other, domain_scope=True)
+        assert found.headline is ADDRESS_SERVFAIL.judgement
+        assert found.verdict is V.DEFERRED
+        assert together(ADDRESS_SERVFAIL, other).headline is other.judgement
+
+
 def test_headline_of_scenario_1_is_the_first_host_that_blocks() -> None:
     """What defers comes second to what blocks."""
     found = together(TLSA_SERVFAIL, TLSA_BOGUS, domain_scope=True)

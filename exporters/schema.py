@@ -238,7 +238,11 @@ HOST_CHECKS = Table(
         _time("not_before", "Start of validity of the server's certificate."),
         _time("not_after", "End of validity of the server's certificate."),
         _texts("transcript", "The server's reply lines before TLS."),
-        _number("attempts", "Connections made until this result."),
+        _number(
+            "attempts",
+            "Connections made until this result; 0 where the address was left alone, or found"
+            " closed just before under another host name.",
+        ),
         _number("connect_ms", "From the start of the probe to the connection.", "milliseconds"),
         _number("greeting_ms", "To the greeting.", "milliseconds"),
         _number("ehlo_ms", "To the EHLO reply.", "milliseconds"),

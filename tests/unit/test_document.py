@@ -258,6 +258,17 @@ def test_an_address_that_was_not_probed_has_no_facts() -> None:
     assert Draft202012Validator(load_schema()).is_valid(document(changed))
 
 
+def test_an_address_that_needed_no_connection_is_valid() -> None:
+    """Left alone, or found closed just before under another host name: no connection was made."""
+    check = sample_checks.protected()
+    host = check.observation.hosts[0]
+    unused = tuple(replace(probe, attempts=0) for probe in host.addresses)
+    hosts = (replace(host, addresses=unused), *check.observation.hosts[1:])
+    made = document(replace(check, observation=replace(check.observation, hosts=hosts)))
+    assert made["hosts"][0]["addresses"][0]["attempts"] == 0
+    assert Draft202012Validator(load_schema()).is_valid(made)
+
+
 def test_a_host_that_was_only_judged_is_listed() -> None:
     """Hosts beyond our own deadline are not measured, and not hidden either."""
     check = sample_checks.protected()

@@ -10,7 +10,7 @@ def command() -> None:
     """Look at configuration files."""
 
 
-@command.command("check")
+@command.command("check", short_help="Name every mistake in a configuration file.")
 @click.argument("file", metavar="FILE")
 def check(file: str) -> int:
     """Read a configuration file and name every mistake with file, line and remedy.
@@ -41,7 +41,7 @@ def check(file: str) -> int:
         for remark in result.problems:
             click.echo(str(remark))
         if result.problem_count or not result.targets:
-            click.echo(f"{result.problem_count} problems in the target lists")
+            click.echo(_trouble(file, result.problem_count))
             return EXIT_USAGE
         click.echo(f"{file}: no mistakes, {len(result.targets):,} targets")
         return EXIT_OK
@@ -49,9 +49,16 @@ def check(file: str) -> int:
     return EXIT_OK
 
 
-@command.command("example")
+def _trouble(file: str, count: int) -> str:
+    if not count:
+        return f"{file}: no mistakes, but its target lists name no domain"
+    problems = "1 problem" if count == 1 else f"{count:,} problems"
+    return f"{file}: no mistakes, but {problems} in its target lists"
+
+
+@command.command("example", short_help="Print a file with every setting and its default.")
 def example() -> int:
-    """Print a configuration file with every setting and its meaning.
+    """Print a configuration file with every setting, its meaning and its default.
 
     \b
     Example:

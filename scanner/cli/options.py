@@ -79,6 +79,18 @@ class Server(_ServerType):
             self.fail(str(error), param, ctx)
 
 
+class _Whole(click.IntRange):
+    """A whole number; only named so that messages are sentences."""
+
+    name = "whole number"
+
+
+class _Number(click.FloatRange):
+    """A number, likewise."""
+
+    name = "number"
+
+
 _SCANNER_OPTIONS = (
     click.option("--json", "as_json", is_flag=True, help="One JSON document a line, nothing else."),
     click.option(
@@ -97,7 +109,7 @@ _SCANNER_OPTIONS = (
     click.option(
         "--trust-anchor",
         metavar="FILE",
-        help="DS or DNSKEY records, for local validation.",
+        help="DS or DNSKEY records, for local validation.  [default: the root's, built in]",
     ),
     click.option(
         "--profile",
@@ -107,13 +119,13 @@ _SCANNER_OPTIONS = (
     ),
     click.option(
         "--smtp-port",
-        type=click.IntRange(1, 65_535),
+        type=_Whole(1, 65_535),
         metavar="PORT",
         help="Port to contact mail servers on.  [default: 25]",
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(1, 3_600),
+        type=_Number(1, 3_600),
         metavar="SECONDS",
         help="Time for one whole domain.  [default: 120]",
     ),

@@ -176,10 +176,12 @@ def _add_dnssec(tree: Branch, route: MailRoute, style: Style) -> None:
     if lookup.status is None:
         tree.add(marked(style, Mark.UNKNOWN, "DNSSEC: no status, the MX lookup did not succeed"))
         return
-    text = f"DNSSEC: {STATUS_WORDS[lookup.status]}"
-    if lookup.status is DnssecStatus.INSECURE:
+    mark, text = _STATUS_MARKS[lookup.status], f"DNSSEC: {STATUS_WORDS[lookup.status]}"
+    if lookup.own_fault is not None:
+        mark, text = Mark.UNKNOWN, "DNSSEC: nothing can be said from here"
+    elif lookup.status is DnssecStatus.INSECURE:
         text += ", so DANE does not apply"
-    node = tree.add(marked(style, _STATUS_MARKS[lookup.status], text))
+    node = tree.add(marked(style, mark, text))
     for line in lookup_trouble(lookup, style):
         node.add(line)
 

@@ -410,7 +410,10 @@ def lookup_trouble(lookup: Lookup, style: Style) -> Iterator[Text]:
     if lookup.own_fault is not None:
         yield words(f"on our side: {style.safe(lookup.own_fault, 300)}")
     question = f"{style.name(lookup.question.name)} {lookup.question.rdtype}"
-    if lookup.status in (DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE):
+    if lookup.own_fault is not None and lookup.status is DnssecStatus.BOGUS:
+        # Not the peer's: "signed, but validation fails" would read as an accusation.
+        yield words(f"{question}: no answer that validates")
+    elif lookup.status in (DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE):
         yield words(f"{question}: {STATUS_WORDS[lookup.status]}")
     else:
         yield words(f"{question}: {LOOKUP_WORDS[lookup.outcome]}")

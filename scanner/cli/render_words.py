@@ -123,7 +123,8 @@ def _because(verdict: ProfileVerdict) -> str:
     if verdict.reason is None:
         return "no reason was recorded."
     sentence = info(verdict.reason).sentence
-    return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
+    is_word = sentence[1:2].islower() or sentence.startswith("A ")
+    return sentence[:1].lower() + sentence[1:] if is_word else sentence
 
 
 def hours(span: timedelta) -> str:

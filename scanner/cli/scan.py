@@ -58,8 +58,10 @@ class VerdictList(_VerdictsType):
 
 
 @click.command("scan", short_help="One pass over target lists; results go into Parquet files.")
-@click.argument("targets", nargs=-1, metavar="TARGETS...")
-@click.option("--output", metavar="DIR", help="Directory of the Parquet history.")
+@click.argument("targets", nargs=-1, metavar="[TARGETS]...")
+@click.option(
+    "--output", metavar="DIR", help="Directory of the Parquet history; needed here or in --config."
+)
 @click.option(
     "--metrics-file",
     metavar="FILE",
@@ -86,7 +88,8 @@ def command(
 
     TARGETS are files, directories or quoted globs: plain text with one domain a line, CSV with a
     column "domain", or Prometheus file_sd. Domains are checked once however often they are named,
-    and a mail server is contacted once however many domains use it.
+    and a mail server is contacted once however many domains use it. Without TARGETS the lists
+    named in the file of --config are read.
 
     Ctrl-C ends the pass cleanly: what has been checked is kept, and --resume goes on with the rest.
 
@@ -110,21 +113,33 @@ def command(
     directory = output or config.history.directory
     if directory is None:
         raise CommandError("name a directory for the results with --output DIR")
+    textfile = _metrics_path(metrics_file or config.metrics.textfile)
     settings = settings_from(options, config)
     from scanner.cli.logs import set_up_logging
 
     set_up_logging(options.log_level, options.log_format)
     chosen = _load(targets or config.targets.files)
-    textfile = metrics_file or config.metrics.textfile
     return _Scan(
         targets=chosen.targets,
         directory=Path(directory),
-        textfile=Path(textfile) if textfile else None,
+        textfile=textfile,
         resume=resume,
         fail_on=fail_on,
         options=options,
         settings=settings,
     ).run()
+
+
+def _metrics_path(name: str | None) -> Path | None:
+    """Return where metrics go; a place that cannot be written is told before a pass, not after."""
+    if not name:
+        return None
+    path = Path(name)
+    if not path.parent.is_dir():
+        raise CommandError(f"no metrics can go to {name}: there is no directory {path.parent}")
+    if path.is_dir():
+        raise CommandError(f"no metrics can go to {name}: it is a directory; name a file in it")
+    return path
 
 
 def _load(paths: Sequence[str]) -> "TargetList":
@@ -294,5 +309,5 @@ def why_blind(result: "SelfTest") -> str | None:
         if not item.ok and item.name in _BLINDING:
             return item.sentence
     if not any(item.ok for item in result.checks if item.name == "resolver-up"):
-        return "no resolver answers"
+        return "no resolver gives an answer that can be used"
     return None

@@ -12,7 +12,7 @@ def command() -> None:
     """Look at target lists: plain text, CSV, Prometheus file_sd, directories and globs."""
 
 
-@command.command("check")
+@command.command("check", short_help="Name every problem in target lists.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, nothing else.")
 @click.option("--quiet", is_flag=True, help="Leave out warnings.")

@@ -30,8 +30,9 @@ _OWN_SIDE = Section(
         [
             _own(
                 Reason.RESOLVER_DOWN,
-                "The resolver of the scanner does not answer.",
-                "Check the resolver and the path to it.",
+                "The resolver of the scanner gives no answer that can be used.",
+                "Check the resolver and the path to it. If it answers, and the answers for the root"
+                " do not validate: check the clock and the trust anchor.",
             ),
             _own(
                 Reason.RESOLVER_NOT_VALIDATING,

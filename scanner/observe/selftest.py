@@ -11,9 +11,10 @@ _REMEDY_UP = (
     "Start a validating resolver there (unbound, for example), or name another one with "
     "--resolver ADDR[:PORT]."
 )
-_REMEDY_CLOCK = (
-    "Its clock or its trust anchor for the root is wrong: set the clock, then renew the anchor "
-    "(unbound-anchor, or bind.keys for BIND)."
+_REMEDY_ROOT = (
+    "Look for the first of these that is so: a clock is wrong, here or there; a trust anchor is "
+    "wrong (--trust-anchor here; unbound-anchor, or bind.keys for BIND, there); the resolver, or "
+    "something before it, invents answers or drops DNSSEC records."
 )
 _REMEDY_VALIDATES = (
     "Turn on DNSSEC validation in it (unbound: auto-trust-anchor-file; BIND: dnssec-validation "
@@ -75,12 +76,19 @@ async def examine_server(
 def _check_up(name: str, answer: Lookup) -> SelfTestCheck:
     if answer.has_data:
         return SelfTestCheck(name="resolver-up", ok=True, sentence=f"The resolver {name} answers.")
-    bogus = answer.status is DnssecStatus.BOGUS
+    if answer.status is DnssecStatus.BOGUS:
+        return SelfTestCheck(
+            name="resolver-up",
+            ok=False,
+            sentence=f"The resolver {name} gives no answer to {answer.question} that validates: "
+            f"{_why(answer)}.",
+            remedy=_REMEDY_ROOT,
+        )
     return SelfTestCheck(
         name="resolver-up",
         ok=False,
         sentence=f"The resolver {name} does not answer {answer.question}: {_why(answer)}.",
-        remedy=_REMEDY_CLOCK if bogus else _REMEDY_UP,
+        remedy=_REMEDY_UP,
     )
 
 

@@ -228,7 +228,8 @@ class ResolverVantage:
 
 def _down(name: str, lookup: Lookup) -> ServerVantage:
     why = lookup.own_fault or lookup.detail or f"{lookup.outcome}"
-    detail = f"{name} does not answer {lookup.question}: {why}"
+    says = "does not answer" if lookup.status is not DnssecStatus.BOGUS else "cannot prove"
+    detail = f"{name} {says} {lookup.question}: {why}"
     return ServerVantage(server=name, up=False, validating=None, detail=detail)
 
 

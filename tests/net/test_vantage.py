@@ -133,6 +133,18 @@ class TestConfirm:
         assert not vantage.resolver_trusted
         assert vantage.detail == f"the resolver does not answer . SOA: {why}"
 
+    async def test_a_root_that_does_not_validate_is_told_from_silence(self) -> None:
+        """The resolver does answer then; the remedy is another one."""
+        resolver = FakeResolver()
+        resolver.says = replace(
+            failed(LookupOutcome.SERVFAIL, own_fault="the root zone could not be validated"),
+            status=DnssecStatus.BOGUS,
+        )
+        vantage = await ResolverVantage(resolver, clock=FixedClock()).confirm()
+        assert vantage.resolver_up is False
+        why = "the root zone could not be validated"
+        assert vantage.detail == f"the resolver cannot prove . SOA: {why}"
+
     async def test_a_silent_resolver_is_down(self, autojump_clock: trio.testing.MockClock) -> None:
         """The test ends by its own time."""
         monitor = ResolverVantage(FakeResolver(seconds=1e6), clock=FixedClock())
@@ -419,6 +431,7 @@ class TestSelfTest:
         monitor = ResolverVantage(Wrong().resolver(A), clock=FixedClock())
         (check,) = (await monitor.self_test()).checks
         assert not check.ok
+        assert "gives no answer to . SOA that validates" in check.sentence
         assert check.remedy is not None
         assert "clock" in check.remedy
 

@@ -117,6 +117,21 @@ def test_wrong_domains_are_all_named_before_anything_is_looked_up(
     assert scanner.asked == []
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--timeout", "x"), "'x' is not a valid number."),
+        (("--smtp-port", "x"), "'x' is not a valid whole number."),
+    ],
+)
+def test_wrong_number_is_told_in_plain_words(
+    option: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No word of the parser's own."""
+    assert run(["check", *RESOLVER, *option, "good.example"]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_no_domain_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     """With an example of the right one."""
     assert run(["check"]) == 2

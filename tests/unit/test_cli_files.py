@@ -104,6 +104,24 @@ def test_configuration_with_bad_lists_ends_with_two(
     assert f"{lists}/bad.txt:1: a b: more than one word" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        ("a b\n", "1 problem in its target lists"),
+        ("a b\nc d\n", "2 problems in its target lists"),
+        ("# nobody\n", "its target lists name no domain"),
+    ],
+)
+def test_good_configuration_with_useless_lists_says_which_is_wrong(
+    lists: Path, capsys: pytest.CaptureFixture[str], text: str, summary: str
+) -> None:
+    """The last line acquits the file itself and counts the rest."""
+    (lists / "list.txt").write_text(text)
+    (lists / "danewatch.toml").write_text('targets.files = ["list.txt"]')
+    assert run(["config", "check", "danewatch.toml"]) == 2
+    assert capsys.readouterr().out.endswith(f"danewatch.toml: no mistakes, but {summary}\n")
+
+
 def test_example_configuration_is_a_good_one(
     lists: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -238,7 +238,7 @@ def self_test(*failing: str, also_up: bool = False) -> SelfTest:
         (self_test(also_up=True), None),
         (self_test("resolver-up", also_up=True), None),
         (self_test("resolver-tcp", also_up=True), None),
-        (self_test("resolver-up"), "no resolver answers"),
+        (self_test("resolver-up"), "no resolver gives an answer that can be used"),
         (self_test("resolver-validating", also_up=True), "resolver-validating"),
         (self_test("resolver-refuses-bogus", also_up=True), "resolver-refuses-bogus"),
     ],
@@ -248,6 +248,30 @@ def test_one_bad_resolver_spoils_a_pass_and_one_dead_does_not(
 ) -> None:
     """Any of them may give the answer; a silent one gives none."""
     assert why_blind(result) == blind
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing/m.prom", "there is no directory missing"),
+        ("taken", "it is a directory; name a file in it"),
+    ],
+)
+def test_place_where_no_metrics_can_go_is_told_before_the_pass(
+    scanner: FakeScanner,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    message: str,
+) -> None:
+    """A mistyped path costs no pass: nobody is asked and nothing is kept."""
+    monkeypatch.chdir(files)
+    (files / "taken").mkdir()
+    assert scan(files, "--metrics-file", name) == 2
+    assert f"no metrics can go to {name}: {message}" in capsys.readouterr().err
+    assert scanner.asked == []
+    assert not (files / "out").exists()
 
 
 def test_full_disk_ends_the_pass_with_two(

@@ -183,6 +183,14 @@ def test_headline_says_what_happens_to_the_mail(
     assert words in headline(opinion, "x.example", DAY)
 
 
+def test_headline_goes_on_in_lower_case() -> None:
+    """The sentence of a reason begins small behind a colon, also one that begins with "A"."""
+    verdict = sample.inconclusive().judgement.of(Profile.RFC7672)
+    verdict = replace(verdict, reason=Reason.OWN_LOOKUP_FAILED)
+    text = headline(verdict, "x", DAY)
+    assert text.startswith("Nothing can be said about mail to x: a DNS lookup failed")
+
+
 def test_headline_shows_the_codes_of_now_and_later() -> None:
     """The queue of an RFC 7672 sender lasts longer than Exchange Online's."""
     judged = sample.MISMATCH
@@ -391,6 +399,25 @@ def test_host_that_was_not_judged_is_marked_unknown() -> None:
     text = page(replace(check, judgement=replace(check.judgement, verdicts=verdicts)))
     assert "? mx1.example.org (preference 10): not judged" in text
     assert "? 192.0.2.25: not judged" in text
+
+
+def test_root_that_does_not_validate_here_is_not_held_against_the_domain() -> None:
+    """Bogus through our own clock, anchor or resolver: no mark and no word of a broken domain."""
+    check = sample.inconclusive()
+    route = check.observation.route
+    mx = replace(
+        route.mx,
+        outcome=LookupOutcome.SERVFAIL,
+        status=DnssecStatus.BOGUS,
+        own_fault="the root zone could not be validated",
+    )
+    observation = replace(check.observation, route=replace(route, mx=mx))
+    text = page(replace(check, observation=observation))
+    assert "? DNSSEC: nothing can be said from here" in text
+    assert "on our side: the root zone could not be validated" in text
+    assert "unknown.example MX: no answer that validates" in text
+    assert "bogus" not in text
+    assert "✘" not in text
 
 
 def test_observation_that_was_cut_short_says_so() -> None:

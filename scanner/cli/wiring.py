@@ -17,8 +17,9 @@ from scanner.model.names import Name
 from scanner.model.observation import DomainObservation
 from scanner.model.policy import Policy, RoutingLimits
 from scanner.model.ports import Clock, Target
-from scanner.model.verdict import Check, Judgement
-from scanner.model.vocabulary import DomainVerdict, ValidationMode
+from scanner.model.reasons import Reason
+from scanner.model.verdict import Check, Judgement, ProfileVerdict
+from scanner.model.vocabulary import DomainVerdict, HostOutcome, ValidationMode
 from scanner.observe.chainwalk import ValidatingResolver
 from scanner.observe.dnsserver import DnsLimits, ServerAddress
 from scanner.observe.domain import DEFAULT_DEADLINE_SECONDS, DomainObserver
@@ -85,6 +86,21 @@ class Scanner:
         return await self._engine.run_pass(targets, on_check)
 
 
+def is_doubtful(verdict: ProfileVerdict) -> bool:
+    """Return whether mail is stopped in a way that a second look may clear up.
+
+    That is the transient class (table 3e), and a host that lists no STARTTLS: one EHLO reply too
+    few to raise an alarm (case 88), and what a filter on our own path would show at every host.
+    """
+    if verdict.verdict not in _NOT_DELIVERED:
+        return False
+    return verdict.transient or any(
+        host.judged.outcome is HostOutcome.FAILED
+        and host.judged.reason is Reason.STARTTLS_NOT_OFFERED
+        for host in verdict.hosts
+    )
+
+
 @asynccontextmanager
 async def open_validation(
     settings: Settings, *, clock: Clock
@@ -147,9 +163,8 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
             now = settings.judge_at or observation.observed_at
             return judge(observation, policy=settings.policy, now=now)
 
-        def is_doubtful(check: Check) -> bool:
-            verdict = check.judgement.of(settings.policy.profile)
-            return verdict.transient and verdict.verdict in _NOT_DELIVERED
+        def deserves_second_look(check: Check) -> bool:
+            return is_doubtful(check.judgement.of(settings.policy.profile))
 
         def forget_failures() -> None:
             cache.forget_errors()
@@ -166,7 +181,7 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
             judge=judged,
             confirm_vantage=vantage.confirm,
             clock=clock,
-            is_doubtful=is_doubtful,
+            is_doubtful=deserves_second_look,
             forget_failures=forget_failures,
             forget_everything=forget_everything,
             limits=settings.engine_limits,

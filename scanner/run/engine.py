@@ -9,9 +9,9 @@ length of the list. Five things never reach a sink as somebody else's failure:
 - A domain all of whose doubt is "no SMTP connection in this address family was ever answered" is
   held back (evidence only, bounded) and judged at the end, when the pass knows whether our port 25
   works at all.
-- A failure of the transient class (a lookup that failed, a connection that was not answered) is
-  looked at once more after the rest of the pass, with a fresh lookup and a fresh connection, and
-  only the second look is reported.
+- A failure of the transient class (a lookup that failed, a connection that was not answered), or
+  whatever else the caller holds doubtful, is looked at once more after the rest of the pass, with
+  a fresh lookup and a fresh connection, and only the second look is reported.
 - When many checks in a row fail in ways that an outage of our own network explains, a domain that
   worked earlier in the pass is looked at afresh; if it fails too, the pass ends as blind.
 - A bug in one check becomes an inconclusive check with a reason of its own; the pass goes on.

@@ -89,6 +89,26 @@ class Dnskey:
         """Whether the REVOKE bit is set (RFC 5011 §2.1)."""
         return bool(self.flags & REVOKE)
 
+    @property
+    def bits(self) -> int | None:
+        """The size of the key as people name it; None where it has none or is malformed."""
+        if self.algorithm in _RSA_ALGORITHMS:
+            return _rsa_bits(self.public_key)
+        return _FIXED_BITS.get(self.algorithm)
+
+
+_RSA_ALGORITHMS = frozenset({1, 5, 7, 8, 10})
+_FIXED_BITS = {13: 256, 14: 384, 15: 256, 16: 456}
+
+
+def _rsa_bits(octets: bytes) -> int | None:
+    """Return the bits of the modulus (RFC 3110 §2), None for a key that is cut off."""
+    length, start = octets[0] if octets else 0, 1
+    if length == 0:
+        length, start = int.from_bytes(octets[1:3]), 3
+    modulus = octets[start + length :]
+    return int.from_bytes(modulus).bit_length() if length and modulus else None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rrsig:

@@ -57,6 +57,23 @@ def parse_domain(text: str) -> Name:
     return name
 
 
+def parse_any_name(text: str) -> Name:
+    """Return the normalised name of anything in DNS: like ``parse_domain``, and more.
+
+    The root, single labels (top-level domains) and a leading ``*`` are names too. Raises
+    InvalidNameError.
+    """
+    stripped = text.strip()
+    if stripped == ".":
+        return ROOT
+    bare = stripped.removesuffix(".")
+    if bare.startswith("*."):
+        return Name(f"*.{parse_any_name(bare.removeprefix('*.'))}")
+    if bare and "." not in bare and not set(bare) & set("@/。．｡"):
+        return Name(_parse_label(bare))
+    return parse_domain(stripped)
+
+
 def _parse_label(label: str) -> str:
     if label.isascii():
         lowered = label.lower()

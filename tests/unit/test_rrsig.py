@@ -18,7 +18,7 @@ from signed_replies import (
     verifier,
 )
 
-from scanner.judge.dnssec.algorithms import LoadedKey, Verdict, key_bits, load_key
+from scanner.judge.dnssec.algorithms import LoadedKey, Verdict, load_key
 from scanner.judge.dnssec.policy import DnssecPolicy, Sha1Policy
 from scanner.judge.dnssec.rrsig import VerificationMemo, Verifier
 from scanner.judge.dnssec.zone import trusted_zone
@@ -208,7 +208,7 @@ def test_a_broken_key_is_malformed_and_never_an_exception(algorithm: int) -> Non
 )
 def test_the_size_of_a_key_is_told_as_people_name_it(algorithm: int, bits: int) -> None:
     """The modulus of RSA, the field of a curve."""
-    assert key_bits(Signer(algorithm=algorithm).model_key) == bits
+    assert Signer(algorithm=algorithm).model_key.bits == bits
 
 
 def test_a_key_without_a_size_has_none() -> None:
@@ -216,7 +216,7 @@ def test_a_key_without_a_size_has_none() -> None:
     key = ZONE.model_key
     for algorithm, octets in ((200, b"\x01\x02"), (8, b""), (8, b"\x03\x01"), (8, b"\x00\x00")):
         broken = replace(key, algorithm=algorithm, public_key=octets)
-        assert key_bits(broken) is None
+        assert broken.bits is None
 
 
 def test_an_algorithm_the_library_refuses_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:

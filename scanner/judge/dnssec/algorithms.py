@@ -23,6 +23,7 @@ from scanner.judge.dnssec.policy import DnssecPolicy, Sha1Policy
 from scanner.model.canonical import CanonicalName, wire_form
 from scanner.model.dnssec import Dnskey, Ds
 from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.dnssec_words import ALGORITHM_NAMES
 
 _RSA_HASHES: dict[int, hashes.HashAlgorithm] = {
     5: hashes.SHA1(),  # noqa: S303 - RFC 3110; off by policy
@@ -46,23 +47,6 @@ _DIGESTS: dict[int, Callable[[bytes], bytes]] = {
     DIGEST_SHA1: lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),  # RFC 4034
     2: lambda data: hashlib.sha256(data).digest(),  # RFC 4509
     4: lambda data: hashlib.sha384(data).digest(),  # RFC 6605 §2
-}
-
-ALGORITHM_NAMES = {
-    1: "RSAMD5",
-    3: "DSA",
-    5: "RSASHA1",
-    6: "DSA-NSEC3-SHA1",
-    7: "RSASHA1-NSEC3-SHA1",
-    8: "RSASHA256",
-    10: "RSASHA512",
-    12: "ECC-GOST",
-    13: "ECDSAP256SHA256",
-    14: "ECDSAP384SHA384",
-    15: "ED25519",
-    16: "ED448",
-    17: "SM2SM3",
-    23: "ECC-GOST12",
 }
 
 _PublicKey = (
@@ -149,16 +133,6 @@ def load_key(dnskey: Dnskey, policy: DnssecPolicy) -> LoadedKey:
     if isinstance(loaded, DnssecReason):
         return LoadedKey(dnskey=dnskey, public=None, problem=loaded)
     return LoadedKey(dnskey=dnskey, public=loaded)
-
-
-def key_bits(dnskey: Dnskey) -> int | None:
-    """Return the size of the key as people name it; None where it has none or is malformed."""
-    if dnskey.algorithm in _RSA_HASHES or dnskey.algorithm == 1:
-        try:
-            return _rsa_numbers(dnskey.public_key)[1].bit_length()
-        except ValueError:
-            return None
-    return {13: 256, 14: 384, 15: 256, 16: 456}.get(dnskey.algorithm)
 
 
 def _load(dnskey: Dnskey, policy: DnssecPolicy) -> _PublicKey | DnssecReason:

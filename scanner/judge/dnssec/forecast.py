@@ -1,0 +1,308 @@
+"""What is going to break: signatures running out, keys being changed, things going out of use.
+
+Theory. Whoever signs a zone signs it again some time before the signatures end: BIND and PowerDNS
+with a third to a quarter of their lifetime left, OpenDNSSEC with a fifth, Knot DNS with a tenth,
+signers that work online with half. So nothing can be said by days, only
+
+    with one look          by the share of the lifetime that is left: below a tenth no signer
+                           that works lets it get
+    with several looks     by the zone's own habit: less time left than it ever let itself have
+
+Keys and DS records are compared for what does not fit together and yet is well: a second DS, a key
+that signs nothing yet, two algorithms, a revoked key. These are roll-overs, each told once.
+
+Rules
+- Only what was validated is looked at: a link that is secure, signatures that verified.
+- Nothing here changes a status; findings are information or warnings.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from scanner.judge.dnssec.findings import Values, finding
+from scanner.model.dnssec import (
+    ChainLink,
+    CheckedRRset,
+    Dnskey,
+    DnssecFinding,
+    LinkKind,
+    SignatureCheck,
+    Validation,
+)
+from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.dnssec_words import algorithm_name
+from scanner.model.names import Name
+from scanner.model.vocabulary import DnssecStatus
+
+TYPE_DS = 43
+TYPE_DNSKEY = 48
+
+DEPRECATED_ALGORITHMS = frozenset({1, 3, 5, 6, 7, 10, 12})
+"""Not to be signed with any more (RFC 9904 table 1, RFC 9905 §2; 10: NOT RECOMMENDED)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForecastPolicy:
+    """When something is worth a warning."""
+
+    least_share_left: float = 0.1
+    """Of a signature's lifetime; Knot DNS, the latest of the common signers, renews at a tenth."""
+    least_renewals: int = 2
+    """Renewals to have seen before a zone's own habit is held against it."""
+    least_rsa_bits: int = 2048
+    """Below, a key is going out of use (NIST SP 800-57 part 1, table 2: 112 bits of security)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """The validity of one signature."""
+
+    inception: datetime
+    expiration: datetime
+
+    def share_left(self, now: datetime) -> float:
+        """Return which part of its lifetime is left, 0 once it has ended."""
+        lifetime = (self.expiration - self.inception).total_seconds()
+        left = (self.expiration - now).total_seconds()
+        return max(0.0, left / lifetime) if lifetime > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SigningHabit:
+    """How late a zone renews its signatures, learnt from looks at it.
+
+    ``least_left`` is the least time that a signature can have had left when it was renewed, over
+    ``renewals`` of them; None before the first.
+    """
+
+    renewals: int = 0
+    least_left: timedelta | None = None
+
+
+def learn(
+    habit: SigningHabit, before: Span, seen_at: datetime, after: Span, now: datetime
+) -> SigningHabit:
+    """Return ``habit`` after a signature seen at ``seen_at`` is seen renewed at ``now``.
+
+    Nothing is learnt from the same signature, an older one, or looks so far apart that the old
+    one may have ended in between.
+    """
+    if after.inception <= before.inception or now >= before.expiration or now <= seen_at:
+        return habit
+    left = before.expiration - now
+    least = left if habit.least_left is None else min(habit.least_left, left)
+    return SigningHabit(renewals=habit.renewals + 1, least_left=least)
+
+
+def forecast(
+    validation: Validation,
+    *,
+    now: datetime,
+    policy: ForecastPolicy | None = None,
+    habits: Mapping[Name, SigningHabit] | None = None,
+) -> tuple[DnssecFinding, ...]:
+    """Return what is to come in every zone that ``validation`` went through, anchor first.
+
+    ``habits`` are those learnt by zone; without them a single look has to do.
+    """
+    chosen = policy or ForecastPolicy()
+    by_zone = signed_by_zone(validation)
+    found: list[DnssecFinding] = []
+    for link in validation.chain:
+        if link.kind is LinkKind.NO_CUT or link.status is not DnssecStatus.SECURE:
+            continue
+        signed = by_zone.get(link.zone, ())
+        habit = (habits or {}).get(link.zone)
+        found += _signatures(link.zone, signed, habit, now=now, policy=chosen)
+        found += _changes(link, signed)
+        found += _out_of_use(link, signed, chosen)
+    return tuple(dict.fromkeys(found))
+
+
+def signed_by_zone(validation: Validation) -> dict[Name, tuple[CheckedRRset, ...]]:
+    """Return every record set that was verified, by the zone that signed it, each once."""
+    by_zone: dict[Name, dict[tuple[Name, int], CheckedRRset]] = {}
+    everything = [rrset for link in validation.chain for rrset in link.rrsets]
+    for rrset in (*everything, *validation.rrsets):
+        if rrset.zone is not None:
+            by_zone.setdefault(rrset.zone, {})[rrset.owner, rrset.rdtype] = rrset
+    return {zone: tuple(rrsets.values()) for zone, rrsets in by_zone.items()}
+
+
+def good_signature(rrset: CheckedRRset) -> SignatureCheck | None:
+    """Return the signature that a secure record set rests on."""
+    return next((one for one in rrset.signatures if one.checked and one.reason is None), None)
+
+
+def _signatures(
+    zone: Name,
+    signed: Iterable[CheckedRRset],
+    habit: SigningHabit | None,
+    *,
+    now: datetime,
+    policy: ForecastPolicy,
+) -> Iterator[DnssecFinding]:
+    """Yield at most one finding: on the signature that ends first."""
+    spans = [
+        (one.expiration, rrset, one)
+        for rrset in signed
+        if (one := good_signature(rrset)) is not None and one.expiration > now
+    ]
+    if not spans:
+        return
+    _, rrset, check = min(spans, key=lambda span: span[0])
+    span = Span(inception=check.inception, expiration=check.expiration)
+    share = span.share_left(now)
+    left = span.expiration - now
+    values: Values = (
+        ("key_tag", str(check.rrsig.key_tag)),
+        ("inception", _moment(span.inception)),
+        ("expiration", _moment(span.expiration)),
+        ("time_left", _duration(left)),
+        ("share_of_lifetime_left", f"{share:.0%}"),
+    )
+    reason = None
+    if share < policy.least_share_left:
+        reason = DnssecReason.RRSIG_NEAR_EXPIRY
+    elif _breaks_habit(habit, left, policy):
+        assert habit is not None
+        assert habit.least_left is not None
+        reason = DnssecReason.RESIGNING_OVERDUE
+        values = (*values, ("usually_renewed_with", _duration(habit.least_left)))
+    if reason is not None:
+        yield finding(reason, zone=zone, owner=rrset.owner, rdtype=rrset.rdtype, values=values)
+
+
+def _breaks_habit(habit: SigningHabit | None, left: timedelta, policy: ForecastPolicy) -> bool:
+    if habit is None or habit.least_left is None or habit.renewals < policy.least_renewals:
+        return False
+    return left < habit.least_left
+
+
+def _changes(link: ChainLink, signed: Iterable[CheckedRRset]) -> Iterator[DnssecFinding]:
+    keys = [key for key in link.dnskeys if key.is_zone_key]
+    yield from _delegation_change(link, keys)
+    yield from _algorithm_change(link, keys)
+    yield from _idle_keys(link, keys, tuple(signed))
+
+
+def _delegation_change(link: ChainLink, keys: list[Dnskey]) -> Iterator[DnssecFinding]:
+    """A second DS, an entry key without a DS, or a revoked key (RFC 6781 §4.1.2, RFC 5011)."""
+    revoked = [key for key in keys if key.is_revoked]
+    announced = {(ds.key_tag, ds.algorithm) for ds in link.ds}
+    present = {(key.key_tag, key.algorithm) for key in keys}
+    signing = _signing(link)
+    # An anchor file lists keys to come as well; that is no change of the zone's.
+    doubled = [] if link.kind is LinkKind.ANCHOR else sorted(announced & present)
+    waiting = [
+        key
+        for key in keys
+        if key.is_secure_entry_point
+        and not key.is_revoked
+        and (key.key_tag, key.algorithm) in signing - announced
+    ]
+    if not (revoked or len(doubled) > 1 or (waiting and link.ds)):
+        return
+    values: list[tuple[str, str]] = []
+    if len(doubled) > 1:
+        values.append(("keys_with_a_ds", _ids(doubled)))
+    if waiting and link.ds:
+        values.append(("keys_waiting_for_a_ds", _key_ids(waiting)))
+    if revoked:
+        values.append(("revoked_keys", _key_ids(revoked)))
+    yield _on(link, DnssecReason.DS_CHANGE_PENDING, tuple(values), rdtype=TYPE_DS)
+
+
+def _algorithm_change(link: ChainLink, keys: list[Dnskey]) -> Iterator[DnssecFinding]:
+    """More than one algorithm among the keys (RFC 6781 §4.1.4)."""
+    algorithms = sorted({key.algorithm for key in keys if not key.is_revoked})
+    if len(algorithms) > 1:
+        announced = sorted({ds.algorithm for ds in link.ds})
+        values = (
+            ("algorithms_of_keys", " ".join(algorithm_name(one) for one in algorithms)),
+            ("algorithms_of_ds", " ".join(algorithm_name(one) for one in announced)),
+        )
+        yield _on(link, DnssecReason.ALGORITHM_CHANGE_PENDING, values)
+
+
+def _idle_keys(
+    link: ChainLink, keys: list[Dnskey], signed: tuple[CheckedRRset, ...]
+) -> Iterator[DnssecFinding]:
+    """Keys that signed nothing of what was seen: one is a change under way, more are left over."""
+    announced = {(ds.key_tag, ds.algorithm) for ds in link.ds}
+    signing = _signing(link)
+    data = [rrset for rrset in signed if rrset.rdtype != TYPE_DNSKEY]
+    for rrset in data:
+        signing |= {(one.rrsig.key_tag, one.rrsig.algorithm) for one in rrset.signatures}
+    for entry_point in (True, False):
+        if not entry_point and not data:
+            continue  # nothing was seen that such a key would sign
+        idle = [
+            key
+            for key in keys
+            if key.is_secure_entry_point is entry_point
+            and not key.is_revoked
+            and (key.key_tag, key.algorithm) not in signing | announced
+        ]
+        reason = DnssecReason.KEY_PREPUBLISHED if len(idle) == 1 else DnssecReason.KEY_UNUSED
+        if idle:
+            yield _on(link, reason, (("keys", _key_ids(idle)),))
+
+
+def _out_of_use(
+    link: ChainLink, signed: Iterable[CheckedRRset], policy: ForecastPolicy
+) -> Iterator[DnssecFinding]:
+    """Algorithms nobody should sign with any more, and RSA keys that have become too short."""
+    used = _signing(link)
+    for rrset in signed:
+        good = good_signature(rrset)
+        if good is not None:
+            used.add((good.rrsig.key_tag, good.rrsig.algorithm))
+    old = sorted({algorithm for _, algorithm in used} & DEPRECATED_ALGORITHMS)
+    if old:
+        names = " ".join(algorithm_name(one) for one in old)
+        yield _on(link, DnssecReason.ALGORITHM_DEPRECATED, (("algorithms", names),))
+    for key in link.dnskeys:
+        is_short = (
+            key.bits is not None and key.algorithm in _RSA and key.bits < policy.least_rsa_bits
+        )
+        if is_short and (key.key_tag, key.algorithm) in used:
+            values = (("key_tag", str(key.key_tag)), ("bits", str(key.bits)))
+            yield _on(link, DnssecReason.ALGORITHM_DEPRECATED, values)
+
+
+_RSA = frozenset({5, 7, 8, 10})
+
+
+def _signing(link: ChainLink) -> set[tuple[int, int]]:
+    """Return key tag and algorithm of every signature over the zone's own keys."""
+    return {
+        (one.rrsig.key_tag, one.rrsig.algorithm)
+        for rrset in link.rrsets
+        if rrset.rdtype == TYPE_DNSKEY and rrset.owner == link.zone
+        for one in rrset.signatures
+    }
+
+
+def _on(
+    link: ChainLink, reason: DnssecReason, values: Values, *, rdtype: int = TYPE_DNSKEY
+) -> DnssecFinding:
+    return finding(reason, zone=link.zone, owner=link.zone, rdtype=rdtype, values=values)
+
+
+def _key_ids(keys: Iterable[Dnskey]) -> str:
+    return _ids((key.key_tag, key.algorithm) for key in keys)
+
+
+def _ids(pairs: Iterable[tuple[int, int]]) -> str:
+    return " ".join(f"{tag}/{algorithm}" for tag, algorithm in sorted(pairs))
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _duration(span: timedelta) -> str:
+    hours = int(span.total_seconds() // 3600)
+    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h"

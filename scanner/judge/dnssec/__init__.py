@@ -7,6 +7,7 @@ canonical    the octets a signature is over (RFC 4034 §3.1.8.1, §6)
 rrsig        one record set, its signatures, one reason each
 denial       NSEC and NSEC3 records of a reply, verified, handed to the proofs
 nsec, nsec3  the proofs of denial
+typebits     what the type bit maps of both say
 delegation   DS and DNSKEY: from a trusted zone to the next
 answer       one question's answer: aliases, wildcards, denial, the weakest part
 """

@@ -14,6 +14,7 @@ from scanner.judge.publickey import is_weak_key
 from scanner.judge.tlsa import (
     MATCHING_FULL,
     MATCHING_SHA512,
+    SELECTOR_SPKI,
     USAGE_DANE_EE,
     USAGE_DANE_TA,
     after_agility,
@@ -137,6 +138,8 @@ def _about_records(host: str, examined: Examination) -> Iterator[Finding]:
     for record in tlsa.usable:
         if record.matching_type == MATCHING_FULL:
             yield note(Reason.TLSA_FULL_DATA, host, shown(record))
+        if (record.usage, record.selector) == (USAGE_DANE_TA, SELECTOR_SPKI):
+            yield note(Reason.TLSA_ANCHOR_KEY, host, shown(record))
     if tlsa.usable and all(record.matching_type == MATCHING_SHA512 for record in tlsa.usable):
         yield note(Reason.TLSA_ONLY_SHA512, host, "no SHA-256 record beside them")
 

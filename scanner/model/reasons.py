@@ -116,6 +116,7 @@ class Reason(StrEnum):
     TLSA_PARAMETERS_UNMATCHED = "tlsa-parameters-unmatched"
     TLSA_FULL_DATA = "tlsa-full-data"
     TLSA_ONLY_SHA512 = "tlsa-only-sha512"
+    TLSA_ANCHOR_KEY = "tlsa-anchor-key"
     TLSA_TOO_MANY = "tlsa-too-many"
     AGILITY_RISK = "agility-risk"
     TRUST_ANCHOR_NOT_SENT = "trust-anchor-not-sent"

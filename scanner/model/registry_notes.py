@@ -59,7 +59,8 @@ _OWN_SIDE = Section(
             ),
             _own(
                 Reason.OWN_RESOURCES,
-                "The scanner ran out of its own resources: file descriptors, ports or memory.",
+                "The scanner ran out of its own resources: file descriptors, ports, memory or time"
+                " to run.",
                 "Raise the limits of the process or lower its concurrency.",
             ),
             _own(
@@ -296,6 +297,15 @@ _TLSA_NOTES = (
         severity=Severity.INFO,
     ),
     _note(
+        Reason.TLSA_ANCHOR_KEY,
+        "A TLSA record with usage 2 names the key of an issuer only, so that limits in the issuer's"
+        " certificate need not hold for every sender.",
+        sender=_DELIVERED,
+        receiver="Name the issuer's certificate (2 0 1), or better the server's own key (3 1 1).",
+        references=("RFC 7671 §5.2.1", "RFC 7672 §3.1.2"),
+        severity=Severity.INFO,
+    ),
+    _note(
         Reason.TLSA_TOO_MANY,
         "The host publishes more TLSA records than are compared.",
         sender="The records compared are those that come first in canonical order; without a match"
@@ -361,7 +371,7 @@ _CERTIFICATE_NOTES = (
     ),
     _note(
         Reason.WEAK_KEY,
-        "The key of the certificate is weak: RSA below 2048 bits or an elliptic curve below 256.",
+        "The key of the certificate is weak: RSA below 2048 bits or an elliptic curve below 224.",
         sender=_DELIVERED,
         receiver="Use RSA with 2048 bits or more, or P-256, and publish the new TLSA record first.",
         references=("RFC 9325",),

@@ -150,6 +150,16 @@ def test_only_sha512_is_a_hint() -> None:
     assert codes(world.judge()) == {Reason.TLSA_ONLY_SHA512}
 
 
+@pytest.mark.parametrize(("selector", "hint"), [(0, set()), (1, {Reason.TLSA_ANCHOR_KEY})])
+def test_an_anchor_known_by_its_key_only_is_a_hint(selector: int, hint: set[Reason]) -> None:
+    """Hints of table 3b: DANE-TA with SPKI."""
+    world = base(1)
+    authority = mint("CA", ca=True)
+    world.records("mx1.p.test", tlsa(2, selector, 1, authority))
+    world.probe("mx1.p.test", mint("s", authority, dns=["mx1.p.test"]), authority)
+    assert codes(world.judge()) == hint
+
+
 def test_duplicate_record_is_said_once() -> None:
     """Three copies are two too many, and one finding."""
     world = base(1)

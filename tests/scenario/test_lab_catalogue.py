@@ -27,14 +27,14 @@ from scanner.observe.smtp import ProbeLimits
 pytestmark = pytest.mark.scenario
 
 # Shorter than the defaults so that silent peers cost seconds, but with room for the slow greeting.
-DNS = DnsLimits(try_timeout_seconds=2.0, total_timeout_seconds=6.0)
-IN_FLIGHT = 32  # lab and scanner share one thread here; more would measure the machine
+DNS = DnsLimits(try_timeout_seconds=4.0, total_timeout_seconds=12.0)
+IN_FLIGHT = 16  # lab and scanner share one thread here; more would measure the machine
 PROBE = ProbeLimits(
-    connect_seconds=3,
+    connect_seconds=5,
     greeting_seconds=30,
-    reply_seconds=5,
-    handshake_seconds=5,
-    total_seconds=40,
+    reply_seconds=15,
+    handshake_seconds=15,
+    total_seconds=50,
 )
 NOW = datetime.now(UTC).replace(microsecond=0)
 PLAN = scenario_plan(NOW)

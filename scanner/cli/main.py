@@ -27,6 +27,7 @@ from scanner.cli.errors import (
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("scanner.cli.check", "Check domains now and explain what a sender would see."),
     "scan": ("scanner.cli.scan", "One pass over target lists; the results go into Parquet files."),
+    "dnssec": ("scanner.cli.dnssec", "Show the chain of trust down to one answer."),
     "targets": ("scanner.cli.targets", "Look at target lists."),
     "config": ("scanner.cli.config", "Look at configuration files."),
     "demo": ("scanner.cli.demo", "See the whole product work, without network or root."),

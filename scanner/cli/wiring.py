@@ -6,15 +6,15 @@ layers. The scanner lives as long as the ``async with`` block and owns its socke
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from scanner.judge.dnssec.anchors import ROOT_ANCHOR, Anchors
 from scanner.judge.dnssec.policy import DnssecPolicy
 from scanner.judge.domain import judge
-from scanner.model.dnssec import Anchor
+from scanner.model.dnssec import Anchor, Validation
 from scanner.model.names import Name
-from scanner.model.observation import DomainObservation
+from scanner.model.observation import DomainObservation, Question
 from scanner.model.policy import Policy, RoutingLimits
 from scanner.model.ports import Clock, Target
 from scanner.model.reasons import Reason
@@ -120,6 +120,18 @@ async def open_validation(
             policy=settings.dnssec_policy,
             at=settings.judge_at,
         )
+
+
+async def validate(
+    question: Question, settings: Settings, *, clock: Clock | None = None
+) -> tuple[Validation, datetime]:
+    """Return the answer to ``question`` with its chain, validated here, and when it was asked."""
+    clock = clock or SystemClock()
+    local = replace(settings, validation=ValidationMode.LOCAL)
+    async with open_validation(local, clock=clock) as resolver:
+        assert isinstance(resolver, ValidatingResolver)
+        asked_at = clock.now()
+        return await resolver.validate(question), asked_at
 
 
 @asynccontextmanager

@@ -331,40 +331,42 @@ _OURS = {
     R.DS_CHANGE_PENDING: info(
         _WARNING,
         None,
-        "DS and keys show a change under way.",
-        "Follow the change to its end.",
+        "The key that the parent announces is being changed: a second DS, a key that waits for its DS,"
+        " or a revoked key.",
+        "Nothing, if it is meant; withdraw the old DS only when the new key has been seen everywhere.",
         Fault.NOBODY,
     ),
     R.KEY_PREPUBLISHED: info(
         _WARNING,
         None,
-        "A key is published that signs nothing yet.",
+        "One key is published that signed nothing of what was seen: to come, or on its way out.",
         NOTHING,
         Fault.NOBODY,
     ),
     R.KEY_UNUSED: info(
         _WARNING,
         None,
-        "A key is published that signs nothing.",
-        "Remove it once no signature by it is cached any more.",
+        "Several keys of one kind are published that signed nothing of what was seen: more than a change"
+        " of keys needs.",
+        "Remove each once no signature by it is cached any more.",
     ),
     R.ALGORITHM_CHANGE_PENDING: info(
         _WARNING,
         None,
-        "The zone is changing its algorithm.",
-        "Follow the change to its end.",
+        "The zone's keys are of more than one algorithm: it is changing.",
+        "Nothing, if it is meant; keep signing with both until the old DS has expired everywhere.",
         Fault.NOBODY,
     ),
     R.ALGORITHM_DEPRECATED: info(
         _WARNING,
         None,
-        "The zone uses an algorithm that is going out of use.",
+        "The zone signs with an algorithm or a key size that is going out of use.",
         "Change to algorithm 13 (ECDSAP256SHA256).",
     ),
     R.RESIGNING_OVERDUE: info(
         _WARNING,
         None,
-        "The signatures are older than this zone lets them get.",
+        "The signatures are nearer to their end than this zone ever let them get before renewing them.",
         RESIGN,
     ),
     R.RESOLVER_DISAGREES: info(

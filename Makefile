@@ -38,7 +38,7 @@ test: lint types layers packages ## prove it works: lint, types, layers, all tes
 	$(PYTEST) -q $(PARALLEL) --cov --cov-report= $(TESTS)
 	@$(BIN)/coverage report --skip-covered --include='$(DECIDING)' --fail-under=$(COVERAGE_FLOOR) \
 		> .coverage-report || { cat .coverage-report; exit 1; }
-	@tail -n 1 .coverage-report
+	@grep '^TOTAL' .coverage-report
 
 lint: $(VENV)/.dev ## ruff: style, likely bugs, banned calls, formatting
 	$(BIN)/ruff check --quiet

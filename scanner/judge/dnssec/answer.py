@@ -232,6 +232,8 @@ class _Answering:
     def _judge_rrset(self, rrset: RRset, message: SignedMessage) -> _Conversation[_Part]:
         """Return what one record set of the answer is worth, wildcard proof included."""
         failed: _Part | None = None
+        tried: list[CanonicalName] = []
+        start = self._mark()
         for signer in self._signers((rrset,), rrset.owner_labels, rrset.rdtype):
             path = yield from self._walk(signer)
             zone = path.zone
@@ -243,11 +245,14 @@ class _Answering:
             if part.status is DnssecStatus.SECURE or part.status is DnssecStatus.INSECURE:
                 return part
             failed = failed or part
-        if failed is not None:
-            return failed
+            tried.append(signer)
         path = yield from self._walk(_side(rrset.owner_labels, rrset.rdtype))
-        if path.zone is None:
+        if path.zone is None and (failed is None or path.status is DnssecStatus.INSECURE):
+            self._forget_since(start)  # what a zone that is not signed has for signatures
             return self._ended(path, rrset)
+        if failed is not None and (path.zone is None or path.zone.labels in tried):
+            return failed
+        assert path.zone is not None
         part = self._check(rrset, path.zone, message)
         if rrset.rdtype == TYPE_CNAME and part.reason is DnssecReason.RRSIG_MISSING:
             self._note(DnssecReason.ALIAS_UNSIGNED, rrset.owner_labels, TYPE_CNAME, path.zone.name)
@@ -298,6 +303,7 @@ class _Answering:
         )
         self._limit_by_soa(message)
         failed: _Part | None = None
+        start = self._mark()
         proofs = [rrset for rrset in message.authority if rrset.rdtype in _DENYING]
         for signer in self._signers(proofs, name, self.rdtype):
             path = yield from self._walk(signer)
@@ -310,10 +316,13 @@ class _Answering:
                 self.parts.append(part)
                 return self._finish(proven)
             failed = failed or part
+        path = yield from self._walk(_side(name, self.rdtype))
+        if path.zone is None and (failed is None or path.status is DnssecStatus.INSECURE):
+            # A zone above the cut proves nothing of names below it (RFC 6840 §4.1), nor need it.
+            self._forget_since(start)
+            return self._end_denied(self._part_of(path), outcome, message)
         if failed is None:
-            path = yield from self._walk(_side(name, self.rdtype))
-            if path.zone is None:
-                return self._end_denied(self._part_of(path), outcome, message)
+            assert path.zone is not None
             failed, _ = self._weigh_denial(name, outcome, message, path.zone)
         self.parts.append(failed)
         return self._finish(outcome)
@@ -442,6 +451,14 @@ class _Answering:
             )
         )
         return part
+
+    def _mark(self) -> tuple[int, int]:
+        return len(self.findings), len(self.rrsets)
+
+    def _forget_since(self, mark: tuple[int, int]) -> None:
+        """Drop what was found about signatures that turned out not to matter."""
+        del self.findings[mark[0] :]
+        del self.rrsets[mark[1] :]
 
     @staticmethod
     def _part_of(path: Path) -> _Part:

@@ -25,8 +25,8 @@ LOG_LINES_SHOWN = 20
 
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 REMEDY = (
-    "run .ci/install-servers, or: apt-get install --no-install-recommends unbound nsd bind9-utils "
-    "bind9-dnsutils ldnsutils postfix prometheus openssl iproute2 util-linux uidmap"
+    "run .ci/install-servers, or: apt-get install --no-install-recommends unbound unbound-host nsd "
+    "bind9-utils bind9-dnsutils ldnsutils postfix prometheus openssl iproute2 util-linux uidmap"
 )
 
 running: list["RealServer"] = []

@@ -331,9 +331,9 @@ _OURS = {
     R.DS_CHANGE_PENDING: info(
         _WARNING,
         None,
-        "The key that the parent announces is being changed: a second DS, a key that waits for its DS,"
-        " or a revoked key.",
-        "Nothing, if it is meant; withdraw the old DS only when the new key has been seen everywhere.",
+        "The key that the parent announces is being changed: a second DS, a key that waits for"
+        " its DS, or a revoked key.",
+        "Nothing, if it is meant; withdraw the old DS only once the new key is known everywhere.",
         Fault.NOBODY,
     ),
     R.KEY_PREPUBLISHED: info(
@@ -346,8 +346,8 @@ _OURS = {
     R.KEY_UNUSED: info(
         _WARNING,
         None,
-        "Several keys of one kind are published that signed nothing of what was seen: more than a change"
-        " of keys needs.",
+        "Several keys of one kind are published that signed nothing of what was seen: more than"
+        " a change of keys needs.",
         "Remove each once no signature by it is cached any more.",
     ),
     R.ALGORITHM_CHANGE_PENDING: info(
@@ -366,7 +366,7 @@ _OURS = {
     R.RESIGNING_OVERDUE: info(
         _WARNING,
         None,
-        "The signatures are nearer to their end than this zone ever let them get before renewing them.",
+        "The signatures are nearer to their end than this zone ever let them get before.",
         RESIGN,
     ),
     R.RESOLVER_DISAGREES: info(

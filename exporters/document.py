@@ -39,6 +39,7 @@ from scanner.model.verdict import (
     TlsaJudgement,
 )
 from scanner.model.vocabulary import DnssecStatus, Profile
+from scanner.model.zones import ZoneObservation
 
 _T = TypeVar("_T")
 
@@ -76,6 +77,7 @@ def check_document(
         "mx": _mx(check),
         "dnssec": _dnssec(observation.route.mx),
         "verdicts": {str(verdict.profile): _verdict(verdict) for verdict in judgement.verdicts},
+        "zones": [_zone(zone) for zone in observation.zones],
         "hosts": [_host(check, name, profile) for name in _host_names(check)],
         "findings": [
             {
@@ -151,13 +153,45 @@ def _mx(check: Check) -> dict[str, object]:
 
 
 def _dnssec(mx: Lookup) -> dict[str, object]:
-    reason = None if mx.status is None else _DNSSEC_REASONS.get(mx.status)
+    reason: str | None = mx.dnssec_reason
+    if reason is None and mx.status is not None:
+        reason = _DNSSEC_REASONS.get(mx.status)
     return {
         "status": _text(mx.status),
-        "zone": None,
+        "zone": mx.dnssec_zone,
         "reason": _text(reason),
         "ede": _first_extended_error(mx),
         "signature_expires_at": time_text(mx.signature_expires_at),
+    }
+
+
+def _zone(zone: ZoneObservation) -> dict[str, object]:
+    return {
+        "zone": zone.zone,
+        "parent": zone.parent,
+        "status": str(zone.status),
+        "reason": _text(zone.reason),
+        "ede_code": zone.ede_code,
+        "ds": [
+            {"key_tag": ds.key_tag, "algorithm": ds.algorithm, "digest_type": ds.digest_type}
+            for ds in zone.ds
+        ],
+        "dnskeys": [
+            {
+                "key_tag": key.key_tag,
+                "algorithm": key.algorithm,
+                "flags": key.flags,
+                "bits": key.bits,
+            }
+            for key in zone.dnskeys
+        ],
+        "signature_inception": time_text(zone.signature_inception),
+        "signature_expiration": time_text(zone.signature_expiration),
+        "observed_at": time_text(zone.observed_at),
+        "findings": [
+            {"code": str(note.reason), "severity": str(note.severity), "message": note.message}
+            for note in zone.notes
+        ],
     }
 
 

@@ -9,13 +9,15 @@ Rules:
 - An MX host shared by many domains has one set of series. Where its outcome depends on the domain,
   that of a domain with a secure MX RRset is shown (``scanner.model.hostview``); among several, the
   latest, and of one moment the worst.
+- A zone is as it was seen last, by whichever domain; what could not be determined leaves
+  ``zone_secure`` and ``zone_bogus`` as they were.
 """
 
 import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,11 +29,13 @@ from scanner.model.transition import State
 from scanner.model.verdict import Check, HostFacts
 from scanner.model.vocabulary import (
     DeliveryPhase,
+    DnssecStatus,
     DomainVerdict,
     EntityType,
     HostOutcome,
     Profile,
 )
+from scanner.model.zones import ZoneObservation
 
 Pairs = tuple[tuple[str, str], ...]
 EntityKey = tuple[EntityType, str]
@@ -71,6 +75,8 @@ class _Sample:
     status: str
     preferences: tuple[tuple[Name, int], ...] = ()
     labels: Pairs = ()
+    reason: str = ""
+    zones: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +104,7 @@ class ResultMetrics:
         self._queue_life = queue_life
         self._domains: dict[Name, _Sample] = {}
         self._hosts: dict[Name, _HostSample] = {}
+        self._zones: dict[Name, tuple[_Sample, datetime]] = {}
 
     def add(
         self,
@@ -112,17 +119,27 @@ class ResultMetrics:
         transition, nor of what held before an inconclusive check. ``labels`` are the operator's.
         """
         known = states or {}
-        self._domains[check.domain] = self._domain_sample(check, known, labels)
+        sample, earlier = self._domain_sample(check, known, labels), self._domains.get(check.domain)
+        if earlier is not None and not sample.zones:
+            sample = replace(sample, zones=earlier.zones)  # a check that saw nothing forgets none
+        self._domains[check.domain] = sample
         facts = {one.host: one for one in check.judgement.hosts}
         for view in host_views(check, self._profile):
             self._add_host(check, view, facts.get(view.host), known)
+        for zone in check.observation.zones:
+            before = self._zones.get(zone.zone)
+            if before is None or before[1] <= zone.observed_at:
+                state = known.get((EntityType.ZONE, zone.zone))
+                self._zones[zone.zone] = (_zone_sample(zone, state), zone.observed_at)
 
     def retain(self, domains: Iterable[Name]) -> None:
-        """Forget every domain that is not in ``domains``, and hosts no domain names any more."""
+        """Forget every domain not in ``domains``, and hosts and zones that no domain has then."""
         wanted = set(domains)
         self._domains = {name: one for name, one in self._domains.items() if name in wanted}
         named = {host for one in self._domains.values() for host, _ in one.preferences}
         self._hosts = {name: one for name, one in self._hosts.items() if name in named}
+        passed = {zone for one in self._domains.values() for zone in one.zones}
+        self._zones = {name: one for name, one in self._zones.items() if name in passed}
 
     def render(self) -> str:
         """Return the text exposition: UTF-8 text with HELP and TYPE for each family it holds."""
@@ -131,8 +148,10 @@ class ResultMetrics:
     def _chunks(self) -> Iterator[str]:
         domains = sorted(self._domains.items())
         hosts = [(name, one.sample) for name, one in sorted(self._hosts.items())]
+        zones = [(name, one) for name, (one, _) in sorted(self._zones.items())]
+        by_label = {"domain": domains, "mx": hosts, "dns_zone": zones}
         for metric in RESULT_METRICS:
-            samples = domains if metric.labels[0] == "domain" else hosts
+            samples = by_label[metric.labels[0]]
             name = metric.full_name
             lines = [
                 f"{name}{{{text}}} {value}\n"
@@ -172,6 +191,7 @@ class ResultMetrics:
             status=verdict.verdict.value,
             preferences=tuple((one.exchange, one.preference) for one in route.exchanges),
             labels=_label_names(labels),
+            zones=tuple(zone.zone for zone in check.observation.zones),
         )
 
     def _bounces_from(self, state: State | None) -> float | None:
@@ -310,6 +330,8 @@ def _series(name: str, label: str, key: Name, one: _Sample) -> Iterator[tuple[st
         yield f'{own},verdict="{escape_label(one.status)}"', "1"
     elif name == "mx_outcome":
         yield f'{own},outcome="{escape_label(one.status)}"', "1"
+    elif name == "zone_status":
+        yield f'{own},status="{escape_label(one.status)}",reason="{escape_label(one.reason)}"', "1"
     elif name == "domain_mx_preference":
         for host, preference in sorted(one.preferences):
             yield f'{own},mx="{escape_label(host)}"', str(preference)
@@ -363,6 +385,23 @@ def _certificate_values(facts: HostFacts | None) -> dict[str, float | None]:
         "mx_certificate_not_before_timestamp_seconds": _seconds(max(starts)) if starts else None,
         "mx_certificate_not_after_timestamp_seconds": _seconds(min(ends)) if ends else None,
     }
+
+
+def _zone_sample(zone: ZoneObservation, state: State | None) -> _Sample:
+    status: str | None = zone.status.value
+    if zone.status is DnssecStatus.INDETERMINATE:
+        status = None if state is None else state.status
+    begins, ends = zone.signature_inception, zone.signature_expiration
+    return _Sample(
+        values={
+            "zone_secure": _flag(status, lambda known: known == DnssecStatus.SECURE),
+            "zone_bogus": _flag(status, lambda known: known == DnssecStatus.BOGUS),
+            "zone_signature_inception_timestamp_seconds": _seconds(begins) if begins else None,
+            "zone_signature_expiration_timestamp_seconds": _seconds(ends) if ends else None,
+        },
+        status=zone.status.value,
+        reason="" if zone.reason is None else zone.reason.value,
+    )
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -252,6 +252,50 @@ HOST_CHECKS = Table(
     ),
 )
 
+ZONE_CHECKS = Table(
+    name="zone_checks",
+    row=(
+        "one zone validated in a run: its first sight, and one more each time its status or reason"
+        " changed in the run"
+    ),
+    partition=Partition.MONTH,
+    time="observed_at",
+    sort_by=("dns_zone", "observed_at"),
+    columns=(
+        *_COMMON,
+        _text("dns_zone", "The zone; the root is a dot."),
+        _time("observed_at", "When the zone was last validated."),
+        _text("parent", "The zone above; null for the zone of a trust anchor."),
+        _text("status", "DNSSEC status of the zone's keys; bogus where an answer of it is."),
+        _text("reason", "Why it is not secure, one of the DNSSEC reasons."),
+        _number("ede_code", "The extended DNS error of the reason (RFC 8914)."),
+        _structs(
+            "ds",
+            "The DS records at the parent; for a trust anchor the anchor.",
+            _number("key_tag", "Key tag of the key it points to."),
+            _number("algorithm", "Algorithm of that key."),
+            _number("digest_type", "Digest type."),
+        ),
+        _structs(
+            "dnskeys",
+            "The keys of the zone.",
+            _number("key_tag", "Key tag."),
+            _number("algorithm", "Algorithm."),
+            _number("flags", "Flags: 256 signs the zone, 257 signs its keys."),
+            _number("bits", "Size of the key; null where unknown.", "bits"),
+        ),
+        _time("signature_inception", "When the signature that ends first became valid."),
+        _time("signature_expiration", "When the first of the signatures seen ends, or ended."),
+        _structs(
+            "findings",
+            "What was wrong with the zone, is worth a warning, or is to come.",
+            _text("code", "The finding, one of the DNSSEC reasons."),
+            _text("severity", "How much it matters: info, warning or error."),
+            _text("message", "The finding in words."),
+        ),
+    ),
+)
+
 CERTIFICATES = Table(
     name="certificates",
     row="one distinct certificate",
@@ -290,7 +334,7 @@ TRANSITIONS = Table(
         _time("observed_at", "When the check that confirmed the change ran."),
         _text("entity_type", "What changed: domain, mx or zone."),
         _text("entity", "Its name."),
-        _text("profile", "The profile that judged."),
+        _text("profile", "The profile that judged; for a zone that of the run, which has no part."),
         _text("from_status", "Status before; null at first sight."),
         _text("to_status", "Status now: a domain verdict, host outcome or DNSSEC status."),
         _text("from_reason", "Reason before."),
@@ -348,11 +392,12 @@ RUNS = Table(
         _count("host_checks", "Probes written by this part."),
         _count("certificates_new", "Certificates seen for the first time."),
         _count("transitions", "Transitions written by this part."),
+        _count("zone_checks", "Zone checks written by this part; null before the table existed."),
         *(_verdict_counts(profile) for profile in Profile),
     ),
 )
 
-TABLES = (TRANSITIONS, DOMAIN_CHECKS, HOST_CHECKS, CERTIFICATES, RUNS)
+TABLES = (TRANSITIONS, DOMAIN_CHECKS, HOST_CHECKS, ZONE_CHECKS, CERTIFICATES, RUNS)
 
 
 def _domain(name: str, sentence: str, *labels: str, unit: str | None = None) -> Metric:
@@ -361,6 +406,10 @@ def _domain(name: str, sentence: str, *labels: str, unit: str | None = None) -> 
 
 def _mx(name: str, sentence: str, *labels: str, unit: str | None = None) -> Metric:
     return Metric(name=name, labels=("mx", *labels), sentence=sentence, unit=unit)
+
+
+def _zone(name: str, sentence: str, *labels: str, unit: str | None = None) -> Metric:
+    return Metric(name=name, labels=("dns_zone", *labels), sentence=sentence, unit=unit)
 
 
 _SECONDS = "seconds since 1970"
@@ -411,6 +460,24 @@ RESULT_METRICS = (
         "1 where expiry of the certificate breaks delivery under the chosen profile.",
     ),
     _mx("mx_last_check_timestamp_seconds", "When the host was last probed.", unit=_SECONDS),
+    _zone("zone_secure", "1 if the zone validates from a trust anchor down, as last known."),
+    _zone("zone_bogus", "1 if the zone is signed and validation fails, as last known."),
+    _zone(
+        "zone_status",
+        "1 on the status and reason of the last look, indeterminate included; no reason is empty.",
+        "status",
+        "reason",
+    ),
+    _zone(
+        "zone_signature_inception_timestamp_seconds",
+        "When the signature that ends first became valid.",
+        unit=_SECONDS,
+    ),
+    _zone(
+        "zone_signature_expiration_timestamp_seconds",
+        "When the first of the zone's signatures ends; also once it has.",
+        unit=_SECONDS,
+    ),
 )
 
 

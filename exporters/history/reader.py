@@ -155,7 +155,9 @@ def _last_states(
         optional=("failing_since",),
         problems=problems,
     ):
-        ours = batch.filter(pc.equal(batch.column("profile"), profile.value))
+        # What holds of a zone holds under every profile.
+        of_zones = pc.equal(batch.column("entity_type"), EntityType.ZONE.value)
+        ours = batch.filter(pc.or_(pc.equal(batch.column("profile"), profile.value), of_zones))
         for row in _raw_rows(ours):
             key = (row["entity_type"], row["entity"])
             before = latest.get(key)

@@ -20,6 +20,7 @@ from scanner.model.verdict import (
     ProfileVerdict,
 )
 from scanner.model.vocabulary import Profile
+from scanner.model.zones import ZoneObservation
 
 Row = dict[str, Any]
 
@@ -211,6 +212,37 @@ def _tlsa_entries(facts: HostFacts) -> Iterator[Row]:
             "unusable_reason": judgement.unusable_reason,
             "matched": judgement.matched,
         }
+
+
+def zone_row(zone: ZoneObservation, run: RunFacts) -> Row:
+    """Return the row of ``zone_checks``."""
+    return run.common | {
+        "dns_zone": zone.zone,
+        "observed_at": zone.observed_at,
+        "parent": zone.parent,
+        "status": zone.status,
+        "reason": zone.reason,
+        "ede_code": zone.ede_code,
+        "ds": [
+            {"key_tag": ds.key_tag, "algorithm": ds.algorithm, "digest_type": ds.digest_type}
+            for ds in zone.ds
+        ],
+        "dnskeys": [
+            {
+                "key_tag": key.key_tag,
+                "algorithm": key.algorithm,
+                "flags": key.flags,
+                "bits": key.bits,
+            }
+            for key in zone.dnskeys
+        ],
+        "signature_inception": zone.signature_inception,
+        "signature_expiration": zone.signature_expiration,
+        "findings": [
+            {"code": note.reason, "severity": note.severity, "message": clean(note.message)}
+            for note in zone.notes
+        ],
+    }
 
 
 def certificate_row(certificate: CertificateFacts, first_seen_at: datetime, run: RunFacts) -> Row:

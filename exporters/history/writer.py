@@ -2,8 +2,8 @@
 
 Why no transition is lost and none is written twice, wherever the process dies:
 
-- A flush writes certificates, then probes, then transitions, then domain checks; each file stands
-  whole or not at all. So a domain check that can be read has its transitions beside it.
+- A flush writes certificates, then probes and zones, then transitions, then domain checks; each
+  file stands whole or not at all. So a domain check that can be read has its transitions beside it.
 - A resumed run checks the domains that have no row in ``domain_checks``. A transition that was
   written before the process died, without its domain check, is found by ``reader.last_states``,
   which takes states from ``transitions`` alone: checked again, the domain has not changed, and no
@@ -32,16 +32,19 @@ from exporters.schema import (
     RUNS,
     TABLES,
     TRANSITIONS,
+    ZONE_CHECKS,
     Table,
     profile_prefix,
 )
+from scanner.model.names import Name
 from scanner.model.transition import Transition
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import EntityType, Profile
+from scanner.model.zones import ZoneObservation
 
 _Key = TypeVar("_Key", str, tuple[str, datetime])
 
-_FLUSH_ORDER = (CERTIFICATES, HOST_CHECKS, TRANSITIONS, DOMAIN_CHECKS)
+_FLUSH_ORDER = (CERTIFICATES, HOST_CHECKS, ZONE_CHECKS, TRANSITIONS, DOMAIN_CHECKS)
 _ROW_BYTES = 2_048
 """Rough memory of one row without its long texts; measured 1.5 to 3 KiB."""
 
@@ -58,6 +61,9 @@ class HistoryLimits:
     """Probes known as written; about 20 MiB. A probe is shared for minutes, so this is ample."""
     remembered_events: int = 200_000
     """Transitions known as written."""
+    remembered_zones: int = 500_000
+    """Zones known as written in this run; about 60 MiB when full. One forgotten is written once
+    more, which does no harm."""
 
 
 class ParquetHistory:
@@ -103,6 +109,7 @@ class ParquetHistory:
         self._changed: dict[tuple[str, datetime], None] = {}
         self._probes: dict[str, None] = {}
         self._events: dict[str, None] = {}
+        self._zones: dict[Name, tuple[str, str | None]] = {}
         self._unsynced: Path | None = None
         self._verdicts: dict[Profile, Counter[str]] = {profile: Counter() for profile in Profile}
         self.rows_written: Counter[str] = Counter({table.name: 0 for table in TABLES})
@@ -182,6 +189,7 @@ class ParquetHistory:
             "host_checks": self.rows_written[HOST_CHECKS.name],
             "certificates_new": self.rows_written[CERTIFICATES.name],
             "transitions": self.rows_written[TRANSITIONS.name],
+            "zone_checks": self.rows_written[ZONE_CHECKS.name],
         }
         for profile, counts in self._verdicts.items():
             row[f"{profile_prefix(profile)}_verdicts"] = [
@@ -209,11 +217,24 @@ class ParquetHistory:
             ):
                 row = rows.probe_row(host, probe, facts, self._run)
                 self._add(HOST_CHECKS, row, sum(map(len, probe.transcript)))
+        for zone in check.observation.zones:
+            self._take_zone(zone)
         self._add(
             DOMAIN_CHECKS, rows.domain_row(check, self._run), 512 * len(check.judgement.hosts)
         )
         for verdict in check.judgement.verdicts:
             self._verdicts[verdict.profile][verdict.verdict.value] += 1
+
+    def _take_zone(self, zone: ZoneObservation) -> None:
+        """Take a zone seen for the first time in this run, or changed since."""
+        state = (zone.status.value, None if zone.reason is None else zone.reason.value)
+        if self._zones.get(zone.zone) == state:
+            return
+        self._zones[zone.zone] = state
+        if len(self._zones) > self._limits.remembered_zones:
+            del self._zones[next(iter(self._zones))]
+        long_texts = sum(len(note.message) for note in zone.notes)
+        self._add(ZONE_CHECKS, rows.zone_row(zone, self._run), long_texts)
 
     def _take_transitions(self, transitions: Iterable[Transition]) -> None:
         for transition in transitions:

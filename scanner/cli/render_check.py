@@ -32,8 +32,9 @@ from scanner.cli.render_words import (
     headline,
     plural,
 )
+from scanner.cli.render_zones import chain_lines, remedy_lines
 from scanner.model.names import tlsa_owner, to_unicode
-from scanner.model.observation import MailRoute, MxKind
+from scanner.model.observation import DomainObservation, MailRoute, MxKind
 from scanner.model.reasons import Reason
 from scanner.model.registry import info
 from scanner.model.verdict import (
@@ -143,7 +144,7 @@ def _codes(verdict: ProfileVerdict) -> str:
 def _steps(check: Check, chosen: ProfileVerdict, style: Style) -> Branch:
     tree = Branch(words((_domain_title(check, style), "bold")))
     route = check.observation.route
-    _add_dnssec(tree, route, style)
+    _add_dnssec(tree, check.observation, style)
     _add_mx(tree, route, style)
     judgements = {host.host: host for host in chosen.hosts}
     others = [verdict for verdict in check.judgement.verdicts if verdict is not chosen]
@@ -171,10 +172,13 @@ def _steps(check: Check, chosen: ProfileVerdict, style: Style) -> Branch:
     return tree
 
 
-def _add_dnssec(tree: Branch, route: MailRoute, style: Style) -> None:
-    lookup = route.mx
+def _add_dnssec(tree: Branch, observation: DomainObservation, style: Style) -> None:
+    lookup = observation.route.mx
     if lookup.status is None:
-        tree.add(marked(style, Mark.UNKNOWN, "DNSSEC: no status, the MX lookup did not succeed"))
+        text = "DNSSEC: no status, the MX lookup did not succeed"
+        node = tree.add(marked(style, Mark.UNKNOWN, text))
+        for line in chain_lines(observation, style):
+            node.add(line)
         return
     mark, text = _STATUS_MARKS[lookup.status], f"DNSSEC: {STATUS_WORDS[lookup.status]}"
     if lookup.own_fault is not None:
@@ -182,6 +186,8 @@ def _add_dnssec(tree: Branch, route: MailRoute, style: Style) -> None:
     elif lookup.status is DnssecStatus.INSECURE:
         text += ", so DANE does not apply"
     node = tree.add(marked(style, mark, text))
+    for line in chain_lines(observation, style):
+        node.add(line)
     for line in lookup_trouble(lookup, style):
         node.add(line)
 
@@ -249,6 +255,8 @@ def _remedies(check: Check, chosen: ProfileVerdict, style: Style, width: int) ->
         return
     yield Text()
     yield words(("What would fix it", "bold"))
+    for line in remedy_lines(check.observation, style):
+        yield from hanging(words("  "), line, width)
     for reason, where in reasons.items():
         entry = info(reason)
         lead = f"{style.name(where)}: " if where else ""

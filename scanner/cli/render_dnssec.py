@@ -99,24 +99,11 @@ def dnssec_page(
     yield from _remedies(validation, style, width)
 
 
-def breaking_zone(validation: Validation) -> str | None:
-    """Return the zone where the chain ends; None where it does not."""
-    if validation.status is DnssecStatus.SECURE:
-        return None
-    for link in validation.chain:
-        if link.status is validation.status:
-            return link.zone
-    for noted in validation.findings:
-        if noted.reason is validation.reason:
-            return noted.zone
-    return validation.zone
-
-
 def _headline(validation: Validation, style: Style, width: int) -> Iterator[Text]:
     question = f"{style.name(validation.question.name)} {validation.question.rdtype}"
     lead = marked(style, STATUS_MARKS[validation.status])
     yield from hanging(lead, words((f"{question} {_HEADLINES[validation.status]}", "bold")), width)
-    zone = breaking_zone(validation)
+    zone = validation.ends_at
     if validation.reason is not None:
         sentence = dnssec_info(validation.reason).sentence
         where = f"{'Ends' if validation.status is DnssecStatus.INSECURE else 'Breaks'} at "
@@ -318,7 +305,7 @@ def _findings(
 def _remedies(validation: Validation, style: Style, width: int) -> Iterator[Text]:
     """Yield what would fix each distinct fault, the cause first."""
     reasons: dict[DnssecReason, str] = {}
-    zone = breaking_zone(validation)
+    zone = validation.ends_at
     if validation.reason is not None and validation.status is not DnssecStatus.SECURE:
         reasons[validation.reason] = zone or validation.question.name
     for noted in validation.findings:

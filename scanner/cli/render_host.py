@@ -16,6 +16,7 @@ from scanner.cli.render_words import (
     distance,
     plural,
 )
+from scanner.cli.render_zones import broken_at
 from scanner.model.observation import (
     AddressObservation,
     DaneApplicability,
@@ -417,6 +418,7 @@ def lookup_trouble(lookup: Lookup, style: Style) -> Iterator[Text]:
         yield words(f"{question}: {STATUS_WORDS[lookup.status]}")
     else:
         yield words(f"{question}: {LOOKUP_WORDS[lookup.outcome]}")
+    yield from broken_at(lookup, style)
     if lookup.detail:
         yield words(style.safe(lookup.detail, 300))
     for extended in lookup.extended_errors[:4]:

@@ -26,6 +26,7 @@ from scanner.observe.domain import DEFAULT_DEADLINE_SECONDS, DomainObserver
 from scanner.observe.resolver import StubResolver, open_fetcher, open_resolver
 from scanner.observe.smtp import ProbeLimits, SmtpProber
 from scanner.observe.vantage import ResolverVantage, SelfTest
+from scanner.observe.zonekeeper import ZoneKeeper
 from scanner.run.cache import CachingResolver
 from scanner.run.clock import SystemClock
 from scanner.run.engine import Engine, EngineLimits, PassSummary
@@ -103,7 +104,10 @@ def is_doubtful(verdict: ProfileVerdict) -> bool:
 
 @asynccontextmanager
 async def open_validation(
-    settings: Settings, *, clock: Clock
+    settings: Settings,
+    *,
+    clock: Clock,
+    on_validation: Callable[[Validation], None] | None = None,
 ) -> AsyncIterator[StubResolver | ValidatingResolver]:
     """Open the resolver that the settings choose: one that validates, or one that is believed."""
     if settings.validation is ValidationMode.RESOLVER:
@@ -119,6 +123,7 @@ async def open_validation(
             clock=clock,
             policy=settings.dnssec_policy,
             at=settings.judge_at,
+            on_validation=on_validation,
         )
 
 
@@ -138,11 +143,13 @@ async def validate(
 async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Scanner]:
     """Build a scanner from ``settings``; its sockets and tasks end with the block."""
     clock = clock or SystemClock()
-    async with open_validation(settings, clock=clock) as resolver:
+    zones = ZoneKeeper(clock=clock, at=settings.judge_at)
+    async with open_validation(settings, clock=clock, on_validation=zones.take) as resolver:
         cache = CachingResolver(resolver, clock=clock)
 
         def forget_answers() -> None:
             cache.forget_all()
+            zones.forget()
             if isinstance(resolver, ValidatingResolver):
                 resolver.forget()
 
@@ -166,6 +173,7 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
             limits=settings.routing_limits,
             deadline_seconds=settings.timeout_seconds,
             both_algorithms=settings.both_algorithms,
+            zones=zones,
         )
 
         async def observe(target: Target) -> DomainObservation:

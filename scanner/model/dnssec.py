@@ -405,3 +405,16 @@ class Validation:
     proof: Proof | None = None
     confirmed: bool = field(default=False)
     """Whether a result that is not an answer was seen twice, the second time freshly."""
+
+    @property
+    def ends_at(self) -> Name | None:
+        """The zone where the chain ends; None where it does not, or nothing tells."""
+        if self.status is DnssecStatus.SECURE:
+            return None
+        for link in self.chain:
+            if link.status is self.status:
+                return link.zone
+        for noted in self.findings:
+            if noted.reason is self.reason:
+                return noted.zone
+        return self.zone

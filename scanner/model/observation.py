@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name
 from scanner.model.vocabulary import DnssecStatus, Family, LookupOutcome, RRType
+from scanner.model.zones import ZoneObservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,9 @@ class Lookup:
     ``indeterminate`` come with any ``outcome``. ``records`` is empty unless ``outcome`` is
     ``data``. ``ttl_seconds`` is the least TTL used; None when nothing was cached.
     ``own_fault`` is a sentence when the failure is on our side, and then nothing may be concluded
-    about the partner.
+    about the partner. ``dnssec_zone`` and ``dnssec_reason`` are known where we validated ourselves:
+    the zone the answer belongs to or, where it is not secure, the one where the chain ends, and
+    why.
     """
 
     question: Question
@@ -119,6 +123,8 @@ class Lookup:
     resolver: str | None = None
     detail: str | None = None
     own_fault: str | None = None
+    dnssec_zone: Name | None = None
+    dnssec_reason: DnssecReason | None = None
 
     @property
     def canonical_name(self) -> Name:
@@ -415,7 +421,11 @@ class Vantage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DomainObservation:
-    """All evidence of one check of one domain."""
+    """All evidence of one check of one domain.
+
+    ``zones`` are those its lookups went through, known only where we validated ourselves; each is
+    as it was seen last, by whichever domain.
+    """
 
     domain: Name
     observed_at: datetime
@@ -425,3 +435,4 @@ class DomainObservation:
     vantage: Vantage = field(default_factory=Vantage)
     incomplete: str | None = None
     """A sentence when our own deadline or a bug cut the observation short."""
+    zones: tuple[ZoneObservation, ...] = ()

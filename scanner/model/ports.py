@@ -9,6 +9,7 @@ from scanner.model.names import Name
 from scanner.model.observation import AddressObservation, HostAddress, Lookup, Question, Vantage
 from scanner.model.transition import Transition
 from scanner.model.verdict import Check
+from scanner.model.zones import ZoneObservation
 
 
 class Clock(Protocol):
@@ -24,6 +25,14 @@ class Resolver(Protocol):
 
     async def lookup(self, question: Question) -> Lookup:
         """Return the outcome of ``question``; never raises for anything a peer does."""
+        ...
+
+
+class ZoneSource(Protocol):
+    """Knows the DNS zones that names lie in, from validating answers in them."""
+
+    def zones_of(self, names: Iterable[Name]) -> tuple[ZoneObservation, ...]:
+        """Return every zone at or above ``names`` that was validated lately, from the top down."""
         ...
 
 

@@ -437,6 +437,8 @@ def lookup_of(validation: Validation) -> Lookup:
         resolver=validation.resolver,
         detail=validation.detail,
         own_fault=validation.own_fault,
+        dnssec_zone=validation.ends_at or validation.zone,
+        dnssec_reason=validation.reason,
     )
 
 

@@ -5,7 +5,7 @@ be shared, cached and limited from outside; the caller owns the concurrency over
 file the one within a domain.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -26,8 +26,9 @@ from scanner.model.observation import (
     Question,
 )
 from scanner.model.policy import RoutingLimits
-from scanner.model.ports import Clock, Prober, Resolver, VantageMonitor
+from scanner.model.ports import Clock, Prober, Resolver, VantageMonitor, ZoneSource
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome, RRType
+from scanner.model.zones import ZoneObservation
 
 _T = TypeVar("_T")
 
@@ -66,11 +67,13 @@ class DomainObserver:
         limits: RoutingLimits | None = None,
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
         both_algorithms: bool = True,
+        zones: ZoneSource | None = None,
     ) -> None:
         """Make an observer of ``deadline_seconds`` for a domain.
 
         ``both_algorithms`` asks hosts with secure TLSA records for their certificates of both
-        algorithms (C30); no other host is contacted for it.
+        algorithms (C30); no other host is contacted for it. ``zones`` knows the zones that lookups
+        went through, where we validate ourselves.
         """
         self._resolver = resolver
         self._prober = prober
@@ -79,6 +82,7 @@ class DomainObserver:
         self._limits = limits or RoutingLimits()
         self._deadline_seconds = deadline_seconds
         self._both_algorithms = both_algorithms
+        self._zones = zones
 
     async def observe(self, domain: Name) -> DomainObservation:
         """Return everything seen of ``domain`` within the deadline.
@@ -106,7 +110,18 @@ class DomainObserver:
             hosts=_hosts(collected),
             vantage=vantage,
             incomplete=incomplete,
+            zones=self._zones_of(collected) if vantage.resolver_trusted else (),
         )
+
+    def _zones_of(self, collected: _Collected) -> tuple[ZoneObservation, ...]:
+        """Return the zones of every name that was looked up, alias targets included."""
+        if self._zones is None:
+            return ()
+        names: dict[Name, None] = {}
+        for lookup in _lookups(collected):
+            names[lookup.question.name] = None
+            names.update(dict.fromkeys(hop.target for hop in lookup.aliases))
+        return self._zones.zones_of(names)
 
     async def _collect(self, domain: Name, collected: _Collected) -> None:
         route = await self._answer(route_domain(domain, limits=self._limits))
@@ -194,6 +209,14 @@ def _hosts(collected: _Collected) -> tuple[HostObservation, ...]:
             HostObservation(preference=exchange.preference, route=route, addresses=tuple(probes))
         )
     return tuple(hosts)
+
+
+def _lookups(collected: _Collected) -> Iterator[Lookup]:
+    if collected.route is not None:
+        yield collected.route.mx
+    for route in collected.host_routes.values():
+        yield from (one for one in (route.ipv4, route.ipv6, route.alias) if one is not None)
+        yield from (candidate.lookup for candidate in route.candidates)
 
 
 def _unanswered(domain: Name) -> MailRoute:

@@ -4,7 +4,8 @@ Rules:
 
 - A transition is a change of status, reason or delivery phase. The first sight of an entity is one
   from nothing (``from_status`` None), so that every history has a beginning.
-- ``inconclusive`` is no evidence: it changes nothing, not even ``last_seen_at``.
+- ``inconclusive`` is no evidence: it changes nothing, not even ``last_seen_at``; nor is a zone
+  that is ``indeterminate``, since what could not be asked says nothing about how it is signed.
 - A check is folded once: one that is not later than ``last_seen_at`` changes nothing. Replays are
   therefore harmless, and a host that many domains share is folded once for each set of probes.
 - The queue clock: ``failing_since`` starts with the first check that failed and runs on through
@@ -14,7 +15,8 @@ Rules:
 Phases of a domain: ``delivering``; ``deferring`` until ``failing_since + queue_life``, the moment
 ``bounces_from``; ``bouncing`` from then on, and at once for ``no-mail``. An MX host is at most
 ``deferring``, since mail waits for the domain and not for one of its hosts; it never has a
-``bounces_from``. A zone has no phase.
+``bounces_from``. A zone has no phase. Its status follows from RFC 4035 and no sender's profile; its
+states and transitions carry the profile of the run, and hold under any.
 
 Confirmation of transient failures (verdict table 3e) has happened before a check gets here.
 """
@@ -37,6 +39,7 @@ from scanner.model.vocabulary import (
     HostOutcome,
     Profile,
 )
+from scanner.model.zones import ZoneObservation
 
 EntityKey = tuple[EntityType, str]
 Pairs = tuple[tuple[str, str], ...]
@@ -46,7 +49,13 @@ MAX_EVIDENCE = 40
 MAX_EVIDENCE_CHARACTERS = 500
 """Of one evidence value; detail texts may quote a peer."""
 
-_INCONCLUSIVE = frozenset({HostOutcome.INCONCLUSIVE.value, DomainVerdict.INCONCLUSIVE.value})
+_INCONCLUSIVE = frozenset(
+    {
+        HostOutcome.INCONCLUSIVE.value,
+        DomainVerdict.INCONCLUSIVE.value,
+        DnssecStatus.INDETERMINATE.value,
+    }
+)
 _FAILING: Mapping[EntityType, frozenset[str]] = {
     EntityType.DOMAIN: frozenset({DomainVerdict.BLOCKED, DomainVerdict.DEFERRED}),
     EntityType.MX: frozenset(
@@ -160,7 +169,7 @@ def fold_check(
     run_id: str,
     labels: Pairs = (),
 ) -> tuple[dict[EntityKey, State], tuple[Transition, ...]]:
-    """Return the states that ``check`` moves and the transitions, domain first, then its hosts.
+    """Return the states that ``check`` moves and the transitions: domain, its hosts, its zones.
 
     The caller merges the returned states into ``states``, which is only read. ``labels`` are the
     operator's own and go with the domain; a host belongs to many domains and carries none. A host
@@ -226,6 +235,17 @@ def fold_check(
                 final_code=None,
                 evidence=partial(_host_evidence, check, view.host, view.judged.detail),
             )
+    for zone in check.observation.zones:
+        take(
+            EntityType.ZONE,
+            zone.zone,
+            zone.observed_at,
+            zone.status.value,
+            _text(zone.reason),
+            code=None,
+            final_code=None,
+            evidence=partial(_zone_evidence, check, zone),
+        )
     return moved, tuple(transitions)
 
 
@@ -286,6 +306,19 @@ def _host_evidence(check: Check, host: Name, detail: str | None) -> Pairs:
     for facts in check.judgement.hosts:
         if facts.host == host:
             pairs.extend(_certificate_hashes(facts.addresses))
+    return _bounded(pairs)
+
+
+def _zone_evidence(check: Check, zone: ZoneObservation) -> Pairs:
+    pairs: list[tuple[str, str]] = [("domain", check.domain)]
+    if zone.ede_code is not None:
+        pairs.append(("ede", str(zone.ede_code)))
+    pairs += [("ds", f"{ds.key_tag} {ds.algorithm} {ds.digest_type}") for ds in zone.ds]
+    pairs += [("dnskey", f"{key.key_tag} {key.algorithm} {key.flags}") for key in zone.dnskeys]
+    if zone.signature_inception is not None and zone.signature_expiration is not None:
+        pairs.append(("signature_inception", zone.signature_inception.isoformat()))
+        pairs.append(("signature_expiration", zone.signature_expiration.isoformat()))
+    pairs += [(note.reason.value, note.message) for note in zone.notes]
     return _bounded(pairs)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from scanner.model.names import Name
+from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.names import Name, parent_of
 from scanner.model.observation import (
     AddressObservation,
     DaneApplicability,
@@ -30,6 +31,7 @@ from scanner.model.observation import (
     Vantage,
 )
 from scanner.model.reasons import Reason
+from scanner.model.registry_dnssec import dnssec_info
 from scanner.model.verdict import (
     AddressFacts,
     AddressJudgement,
@@ -56,6 +58,7 @@ from scanner.model.vocabulary import (
     RRType,
     Severity,
 )
+from scanner.model.zones import ZoneDs, ZoneKey, ZoneNote, ZoneObservation
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SEEN = "1b6f2c7d" * 8
@@ -601,6 +604,43 @@ def hostile() -> Check:
             )
         ],
     )
+
+
+def zone(
+    name: str,
+    status: DnssecStatus = DnssecStatus.SECURE,
+    *,
+    reason: DnssecReason | None = None,
+    observed_at: datetime = NOW,
+    ends: timedelta = timedelta(days=9),
+    notes: Sequence[ZoneNote] = (),
+) -> ZoneObservation:
+    """Return a zone with one key, its signatures five days old."""
+    return ZoneObservation(
+        zone=Name(name),
+        parent=None if name == "." else parent_of(Name(name)),
+        status=status,
+        reason=reason,
+        ede_code=None if reason is None else dnssec_info(reason).ede,
+        ds=(ZoneDs(key_tag=4711, algorithm=13, digest_type=2),),
+        dnskeys=(ZoneKey(key_tag=4711, algorithm=13, flags=257, bits=256),),
+        entry_keys=(4711,),
+        signature_inception=NOW - timedelta(days=5),
+        signature_expiration=NOW + ends,
+        observed_at=observed_at,
+        notes=tuple(notes),
+    )
+
+
+def zoned(check: Check | None = None, *zones: ZoneObservation) -> Check:
+    """Return ``check`` with the zones of example.org, or with ``zones``."""
+    made = zones or (zone("."), zone("org"), zone("example.org"))
+    check = check or protected()
+    mx = replace(check.observation.route.mx, dnssec_zone=made[-1].zone)
+    if mx.status is not DnssecStatus.SECURE:
+        mx = replace(mx, dnssec_reason=made[-1].reason)
+    route = replace(check.observation.route, mx=mx)
+    return replace(check, observation=replace(check.observation, route=route, zones=made))
 
 
 ALL = {

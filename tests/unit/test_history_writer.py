@@ -131,7 +131,7 @@ def test_every_kind_of_check_can_be_written(tmp_path: Path, make: "type[Check]")
 def test_files_have_the_declared_schema_and_plain_strings(tmp_path: Path) -> None:
     """Dictionaries would carry all their values into each file."""
     sink = history(tmp_path)
-    sink.record(probed(sample_checks.protected()), [transition()])
+    sink.record(probed(sample_checks.zoned()), [transition()])
     sink.finish(RunOutcome.COMPLETED, ended_at=NOW + HOUR)
     sink.close()
     for table in TABLES:

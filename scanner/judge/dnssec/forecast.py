@@ -16,7 +16,7 @@ Rules
 - Nothing here changes a status; findings are information or warnings.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,7 +27,6 @@ from scanner.model.dnssec import (
     Dnskey,
     DnssecFinding,
     LinkKind,
-    SignatureCheck,
     Validation,
 )
 from scanner.model.dnssec_reasons import DnssecReason
@@ -69,6 +68,23 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Signed:
+    """What is kept of one record set and its signatures.
+
+    ``keys`` are key tag and algorithm of every signature over it. ``span`` is the validity of the
+    one that counts: that which verified or, where none did, that which failed for its dates only
+    (``good`` is then False); None where there is none.
+    """
+
+    owner: Name
+    rdtype: int
+    keys: frozenset[tuple[int, int]]
+    key: tuple[int, int] | None = None
+    span: Span | None = None
+    good: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SigningHabit:
     """How late a zone renews its signatures, learnt from looks at it.
 
@@ -106,57 +122,94 @@ def forecast(
 
     ``habits`` are those learnt by zone; without them a single look has to do.
     """
-    chosen = policy or ForecastPolicy()
     by_zone = signed_by_zone(validation)
     found: list[DnssecFinding] = []
     for link in validation.chain:
-        if link.kind is LinkKind.NO_CUT or link.status is not DnssecStatus.SECURE:
-            continue
-        signed = by_zone.get(link.zone, ())
         habit = (habits or {}).get(link.zone)
-        found += _signatures(link.zone, signed, habit, now=now, policy=chosen)
-        found += _changes(link, signed)
-        found += _out_of_use(link, signed, chosen)
+        signed = by_zone.get(link.zone, ())
+        found += forecast_zone(link, signed, now=now, policy=policy, habit=habit)
     return tuple(dict.fromkeys(found))
 
 
-def signed_by_zone(validation: Validation) -> dict[Name, tuple[CheckedRRset, ...]]:
-    """Return every record set that was verified, by the zone that signed it, each once."""
-    by_zone: dict[Name, dict[tuple[Name, int], CheckedRRset]] = {}
+def forecast_zone(
+    link: ChainLink,
+    signed: Sequence[Signed],
+    *,
+    now: datetime,
+    policy: ForecastPolicy | None = None,
+    habit: SigningHabit | None = None,
+) -> tuple[DnssecFinding, ...]:
+    """Return what is to come in the zone of ``link``, of which ``signed`` was seen.
+
+    Nothing is said of a zone that is not secure: there is enough to say already.
+    """
+    if link.kind is LinkKind.NO_CUT or link.status is not DnssecStatus.SECURE:
+        return ()
+    chosen = policy or ForecastPolicy()
+    return (
+        *_signatures(link.zone, signed, habit, now=now, policy=chosen),
+        *_delegation_change(link),
+        *_algorithm_change(link),
+        *_idle_keys(link, signed),
+        *_out_of_use(link, signed, chosen),
+    )
+
+
+def signed_by_zone(validation: Validation) -> dict[Name, tuple[Signed, ...]]:
+    """Return every record set that was checked, by the zone that signed it, each once."""
+    by_zone: dict[Name, dict[tuple[Name, int], Signed]] = {}
     everything = [rrset for link in validation.chain for rrset in link.rrsets]
     for rrset in (*everything, *validation.rrsets):
         if rrset.zone is not None:
-            by_zone.setdefault(rrset.zone, {})[rrset.owner, rrset.rdtype] = rrset
+            by_zone.setdefault(rrset.zone, {})[rrset.owner, rrset.rdtype] = signed_of(rrset)
     return {zone: tuple(rrsets.values()) for zone, rrsets in by_zone.items()}
 
 
-def good_signature(rrset: CheckedRRset) -> SignatureCheck | None:
-    """Return the signature that a secure record set rests on."""
-    return next((one for one in rrset.signatures if one.checked and one.reason is None), None)
+_DATES = frozenset({DnssecReason.RRSIG_EXPIRED, DnssecReason.RRSIG_NOT_YET_VALID})
+
+
+def signed_of(rrset: CheckedRRset) -> Signed:
+    """Return what is kept of ``rrset``; of several signatures that count the latest to end."""
+    counting = [
+        one
+        for one in rrset.signatures
+        if one.checked and (one.reason is None or one.reason in _DATES)
+    ]
+    best = max(counting, key=lambda one: (one.reason is None, one.expiration), default=None)
+    keys = frozenset((one.rrsig.key_tag, one.rrsig.algorithm) for one in rrset.signatures)
+    if best is None:
+        return Signed(owner=rrset.owner, rdtype=rrset.rdtype, keys=keys)
+    return Signed(
+        owner=rrset.owner,
+        rdtype=rrset.rdtype,
+        keys=keys,
+        key=(best.rrsig.key_tag, best.rrsig.algorithm),
+        span=Span(inception=best.inception, expiration=best.expiration),
+        good=best.reason is None,
+    )
 
 
 def _signatures(
     zone: Name,
-    signed: Iterable[CheckedRRset],
+    signed: Iterable[Signed],
     habit: SigningHabit | None,
     *,
     now: datetime,
     policy: ForecastPolicy,
 ) -> Iterator[DnssecFinding]:
     """Yield at most one finding: on the signature that ends first."""
-    spans = [
-        (one.expiration, rrset, one)
-        for rrset in signed
-        if (one := good_signature(rrset)) is not None and one.expiration > now
+    running = [
+        (one.span.expiration, one.span, one)
+        for one in signed
+        if one.span is not None and one.good and one.span.expiration > now
     ]
-    if not spans:
+    if not running:
         return
-    _, rrset, check = min(spans, key=lambda span: span[0])
-    span = Span(inception=check.inception, expiration=check.expiration)
+    _, span, first = min(running, key=lambda found: found[0])
     share = span.share_left(now)
     left = span.expiration - now
     values: Values = (
-        ("key_tag", str(check.rrsig.key_tag)),
+        ("key_tag", str(first.key[0]) if first.key else ""),
         ("inception", _moment(span.inception)),
         ("expiration", _moment(span.expiration)),
         ("time_left", _duration(left)),
@@ -165,30 +218,25 @@ def _signatures(
     reason = None
     if share < policy.least_share_left:
         reason = DnssecReason.RRSIG_NEAR_EXPIRY
-    elif _breaks_habit(habit, left, policy):
-        assert habit is not None
-        assert habit.least_left is not None
+    elif (usual := _habit_broken(habit, left, policy)) is not None:
         reason = DnssecReason.RESIGNING_OVERDUE
-        values = (*values, ("usually_renewed_with", _duration(habit.least_left)))
+        values = (*values, ("usually_renewed_with", _duration(usual)))
     if reason is not None:
-        yield finding(reason, zone=zone, owner=rrset.owner, rdtype=rrset.rdtype, values=values)
+        yield finding(reason, zone=zone, owner=first.owner, rdtype=first.rdtype, values=values)
 
 
-def _breaks_habit(habit: SigningHabit | None, left: timedelta, policy: ForecastPolicy) -> bool:
+def _habit_broken(
+    habit: SigningHabit | None, left: timedelta, policy: ForecastPolicy
+) -> timedelta | None:
+    """Return the time that is usually left at least, where there is less now."""
     if habit is None or habit.least_left is None or habit.renewals < policy.least_renewals:
-        return False
-    return left < habit.least_left
+        return None
+    return habit.least_left if left < habit.least_left else None
 
 
-def _changes(link: ChainLink, signed: Iterable[CheckedRRset]) -> Iterator[DnssecFinding]:
-    keys = [key for key in link.dnskeys if key.is_zone_key]
-    yield from _delegation_change(link, keys)
-    yield from _algorithm_change(link, keys)
-    yield from _idle_keys(link, keys, tuple(signed))
-
-
-def _delegation_change(link: ChainLink, keys: list[Dnskey]) -> Iterator[DnssecFinding]:
+def _delegation_change(link: ChainLink) -> Iterator[DnssecFinding]:
     """A second DS, an entry key without a DS, or a revoked key (RFC 6781 §4.1.2, RFC 5011)."""
+    keys = _zone_keys(link)
     revoked = [key for key in keys if key.is_revoked]
     announced = {(ds.key_tag, ds.algorithm) for ds in link.ds}
     present = {(key.key_tag, key.algorithm) for key in keys}
@@ -214,9 +262,9 @@ def _delegation_change(link: ChainLink, keys: list[Dnskey]) -> Iterator[DnssecFi
     yield _on(link, DnssecReason.DS_CHANGE_PENDING, tuple(values), rdtype=TYPE_DS)
 
 
-def _algorithm_change(link: ChainLink, keys: list[Dnskey]) -> Iterator[DnssecFinding]:
+def _algorithm_change(link: ChainLink) -> Iterator[DnssecFinding]:
     """More than one algorithm among the keys (RFC 6781 §4.1.4)."""
-    algorithms = sorted({key.algorithm for key in keys if not key.is_revoked})
+    algorithms = sorted({key.algorithm for key in _zone_keys(link) if not key.is_revoked})
     if len(algorithms) > 1:
         announced = sorted({ds.algorithm for ds in link.ds})
         values = (
@@ -226,21 +274,17 @@ def _algorithm_change(link: ChainLink, keys: list[Dnskey]) -> Iterator[DnssecFin
         yield _on(link, DnssecReason.ALGORITHM_CHANGE_PENDING, values)
 
 
-def _idle_keys(
-    link: ChainLink, keys: list[Dnskey], signed: tuple[CheckedRRset, ...]
-) -> Iterator[DnssecFinding]:
+def _idle_keys(link: ChainLink, signed: Iterable[Signed]) -> Iterator[DnssecFinding]:
     """Keys that signed nothing of what was seen: one is a change under way, more are left over."""
     announced = {(ds.key_tag, ds.algorithm) for ds in link.ds}
-    signing = _signing(link)
-    data = [rrset for rrset in signed if rrset.rdtype != TYPE_DNSKEY]
-    for rrset in data:
-        signing |= {(one.rrsig.key_tag, one.rrsig.algorithm) for one in rrset.signatures}
+    data = [one for one in signed if one.rdtype != TYPE_DNSKEY]
+    signing = _signing(link).union(*(one.keys for one in data))
     for entry_point in (True, False):
         if not entry_point and not data:
             continue  # nothing was seen that such a key would sign
         idle = [
             key
-            for key in keys
+            for key in _zone_keys(link)
             if key.is_secure_entry_point is entry_point
             and not key.is_revoked
             and (key.key_tag, key.algorithm) not in signing | announced
@@ -251,14 +295,10 @@ def _idle_keys(
 
 
 def _out_of_use(
-    link: ChainLink, signed: Iterable[CheckedRRset], policy: ForecastPolicy
+    link: ChainLink, signed: Iterable[Signed], policy: ForecastPolicy
 ) -> Iterator[DnssecFinding]:
     """Algorithms nobody should sign with any more, and RSA keys that have become too short."""
-    used = _signing(link)
-    for rrset in signed:
-        good = good_signature(rrset)
-        if good is not None:
-            used.add((good.rrsig.key_tag, good.rrsig.algorithm))
+    used = _signing(link) | {one.key for one in signed if one.key is not None and one.good}
     old = sorted({algorithm for _, algorithm in used} & DEPRECATED_ALGORITHMS)
     if old:
         names = " ".join(algorithm_name(one) for one in old)
@@ -273,6 +313,10 @@ def _out_of_use(
 
 
 _RSA = frozenset({5, 7, 8, 10})
+
+
+def _zone_keys(link: ChainLink) -> list[Dnskey]:
+    return [key for key in link.dnskeys if key.is_zone_key]
 
 
 def _signing(link: ChainLink) -> set[tuple[int, int]]:

@@ -1,0 +1,176 @@
+"""Keeps what validations tell of zones, so that a check can name every zone it rests on.
+
+Answers and chains are shared and cached: most checks validate nothing of the root, of a top-level
+domain or of a large provider's zone themselves. So zones are kept apart from domains, and a check
+takes those that its names lie in.
+
+Rules
+- A zone is as it was seen last. A bogus answer counts for as long as nothing better is known of
+  the same question, an hour at most.
+- Signatures are those seen in the last hour, a bounded number of them for a zone; of a top-level
+  domain these are the DS records of domains checked lately.
+- How late a zone renews its signatures is learnt from looks at the same record set.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from scanner.judge.dnssec.forecast import Signed, SigningHabit, learn, signed_of
+from scanner.judge.dnssec.zonefacts import answer_findings, zone_at_fault, zone_observation
+from scanner.model.dnssec import ChainLink, CheckedRRset, DnssecFinding, LinkKind, Validation
+from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.names import Name, labels_of
+from scanner.model.observation import Question
+from scanner.model.ports import Clock
+from scanner.model.zones import ZoneObservation
+
+RRsetKey = tuple[Name, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeeperLimits:
+    """Bounds; a zone takes about 3 KiB. Sources: ours."""
+
+    max_zones: int = 20_000
+    """Zones kept; those not used for longest go first."""
+    max_signed_per_zone: int = 32
+    """Record sets of a zone whose signatures are remembered, the latest."""
+    max_faults_per_zone: int = 16
+    max_age: timedelta = timedelta(hours=1)
+    """How long a signature or a bogus answer counts without being seen again."""
+    max_zone_age: timedelta = timedelta(days=1)
+    """How long a zone is known without being seen again; longer than any answer is cached."""
+    max_staleness: timedelta = timedelta(minutes=1)
+    """How old what is told of a zone may be while its keys are the same; the root and top-level
+    domains are asked for with every check."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What was wrong with one answer; ``fault`` where it makes the zone bogus."""
+
+    at: datetime
+    fault: DnssecReason | None
+    findings: tuple[DnssecFinding, ...]
+
+
+@dataclass(slots=True)
+class _Zone:
+    """One zone as kept; ``told`` is what was last made of it, None when that no longer holds."""
+
+    link: ChainLink
+    seen_at: datetime
+    signed: OrderedDict[RRsetKey, tuple[Signed, datetime]] = field(default_factory=OrderedDict)
+    doubts: OrderedDict[Question, _Doubt] = field(default_factory=OrderedDict)
+    habit: SigningHabit = field(default_factory=SigningHabit)
+    told: ZoneObservation | None = None
+
+
+class ZoneKeeper:
+    """Takes validations and tells of zones (implements ``scanner.model.ports.ZoneSource``)."""
+
+    def __init__(
+        self, *, clock: Clock, at: datetime | None = None, limits: KeeperLimits | None = None
+    ) -> None:
+        """``clock`` tells when something was seen; ``at`` is the moment signatures are judged for,
+        that of the clock when None."""
+        self._clock = clock
+        self._at = at
+        self._limits = limits or KeeperLimits()
+        self._zones: OrderedDict[Name, _Zone] = OrderedDict()
+
+    def take(self, validation: Validation) -> None:
+        """Keep what ``validation`` says of each zone it went through."""
+        now = self._clock.now()
+        for link in validation.chain:
+            if link.kind is not LinkKind.NO_CUT:
+                self._take_link(link, now)
+        for rrset in validation.rrsets:
+            self._take_signed(rrset, now)
+        self._take_doubts(validation, now)
+        while len(self._zones) > self._limits.max_zones:
+            self._zones.popitem(last=False)
+
+    def zones_of(self, names: Iterable[Name]) -> tuple[ZoneObservation, ...]:
+        """Return the zones at or above ``names`` that are known, from the top down."""
+        now = self._clock.now()
+        wanted: dict[Name, int] = {}
+        for name in names:
+            labels = labels_of(name)
+            for depth in range(len(labels) + 1):
+                above = Name(".".join(labels[len(labels) - depth :]) or ".")
+                kept = self._zones.get(above)
+                if kept is not None and kept.seen_at >= now - self._limits.max_zone_age:
+                    wanted[above] = depth
+        ordered = sorted(wanted, key=lambda zone: (wanted[zone], zone))
+        for zone in ordered:
+            self._zones.move_to_end(zone)
+        return tuple(self._tell(self._zones[zone], now) for zone in ordered)
+
+    def forget(self) -> None:
+        """Drop everything, when nothing that was seen can be trusted."""
+        self._zones.clear()
+
+    def _take_link(self, link: ChainLink, now: datetime) -> None:
+        kept = self._zones.get(link.zone)
+        if kept is not None and kept.link is link:
+            kept.seen_at = now
+            self._zones.move_to_end(link.zone)
+            return
+        if kept is None:
+            kept = self._zones[link.zone] = _Zone(link=link, seen_at=now)
+        kept.link, kept.seen_at, kept.told = link, now, None
+        self._zones.move_to_end(link.zone)
+        for rrset in link.rrsets:
+            self._take_signed(rrset, now)
+
+    def _take_signed(self, rrset: CheckedRRset, now: datetime) -> None:
+        kept = self._zones.get(rrset.zone) if rrset.zone is not None else None
+        if kept is None:
+            return
+        signed = signed_of(rrset)
+        key = (rrset.owner, rrset.rdtype)
+        before = kept.signed.get(key)
+        if before is not None and before[0].span is not None and signed.span is not None:
+            kept.habit = learn(kept.habit, before[0].span, before[1], signed.span, now)
+        kept.signed[key] = (signed, now)
+        kept.signed.move_to_end(key)
+        while len(kept.signed) > self._limits.max_signed_per_zone:
+            kept.signed.popitem(last=False)
+
+    def _take_doubts(self, validation: Validation, now: datetime) -> None:
+        findings = answer_findings(validation)
+        at_fault = zone_at_fault(validation)
+        for link in validation.chain:
+            kept = self._zones.get(link.zone)
+            if kept is None:
+                continue
+            about = tuple(noted for noted in findings if noted.zone == link.zone)
+            fault = validation.reason if link.zone == at_fault else None
+            if kept.doubts.pop(validation.question, None) is not None:
+                kept.told = None
+            if about or fault is not None:
+                doubt = _Doubt(at=now, fault=fault, findings=about)
+                kept.doubts[validation.question] = doubt
+                kept.told = None
+            while len(kept.doubts) > self._limits.max_faults_per_zone:
+                kept.doubts.popitem(last=False)
+
+    def _tell(self, kept: _Zone, now: datetime) -> ZoneObservation:
+        told = kept.told
+        if told is not None and told.observed_at >= kept.seen_at - self._limits.max_staleness:
+            return told
+        oldest = now - self._limits.max_age
+        doubts = [doubt for doubt in kept.doubts.values() if doubt.at >= oldest]
+        kept.told = zone_observation(
+            kept.link,
+            (signed for signed, at in kept.signed.values() if at >= oldest),
+            observed_at=kept.seen_at,
+            now=self._at or now,
+            fault=next((doubt.fault for doubt in doubts if doubt.fault is not None), None),
+            findings=[noted for doubt in doubts for noted in doubt.findings],
+            habit=kept.habit,
+        )
+        return kept.told

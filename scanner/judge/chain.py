@@ -338,14 +338,16 @@ class _Search:
 def date_faults(certificate: ParsedCertificate, now: datetime) -> tuple[Reason, ...]:
     """Return whether ``certificate`` is expired or not yet valid at ``now`` (RFC 5280 §4.1.2.5).
 
-    Both ends of the validity period belong to it. A date that is none counts as unreadable.
+    Both ends of the validity period belong to it. A date that is none counts as unreadable, unless
+    the other one says enough.
     """
-    if certificate.not_before is None or certificate.not_after is None:
-        return (Reason.CERTIFICATE_UNREADABLE,)
-    if now > certificate.not_after:
+    begins, ends = certificate.not_before, certificate.not_after
+    if ends is not None and now > ends:
         return (Reason.CERTIFICATE_EXPIRED,)
-    if now < certificate.not_before:
+    if begins is not None and now < begins:
         return (Reason.CERTIFICATE_NOT_YET_VALID,)
+    if begins is None or ends is None:
+        return (Reason.CERTIFICATE_UNREADABLE,)
     return ()
 
 

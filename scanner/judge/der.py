@@ -166,7 +166,9 @@ def time(element: Element) -> datetime:
     """Return a UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5) as an aware datetime in UTC.
 
     Missing seconds, fractions and offsets from UTC, which RFC 5280 forbids and old issuers wrote,
-    are understood. Raises DerError for anything that is no point in time.
+    are understood. A moment in the year 0, which ``datetime`` does not have, or pushed out of its
+    range by an offset, is the first or last it has. Raises DerError for anything else that is no
+    point in time.
     """
     try:
         text = element.body.decode("ascii")
@@ -176,13 +178,17 @@ def time(element: Element) -> datetime:
             return _moment(century + text)
         if element.tag == GENERALIZED_TIME:
             return _moment(text)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise DerError(f"not a time: {element.body[:32]!r}") from error
     raise DerError(f"expected a time, found tag 0x{element.tag:02x}")
 
 
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+
 def _moment(text: str) -> datetime:
-    """Read ``YYYYMMDDHHMM[SS[.f]](Z|+HHMM|-HHMM)``; raises ValueError or OverflowError."""
+    """Read ``YYYYMMDDHHMM[SS[.f]](Z|+HHMM|-HHMM)``; raises ValueError."""
     offset = timedelta()
     if text.endswith("Z"):
         text = text[:-1]
@@ -198,4 +204,12 @@ def _moment(text: str) -> datetime:
     month, day, hour, minute, second = (
         int(digits.ljust(14, "0")[i : i + 2]) for i in range(4, 14, 2)
     )
-    return datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC) - offset
+    year = int(digits[:4])
+    # The year 0 was a leap year, and so was 4.
+    moment = datetime(year or 4, month, day, hour, minute, second, tzinfo=UTC)
+    if year == 0:
+        return _FIRST
+    try:
+        return moment - offset
+    except OverflowError:
+        return _FIRST if offset > timedelta() else _LAST

@@ -343,7 +343,8 @@ def _about_match(
             )
     if not found.matched:
         return
-    outside = found.leaf_expired or found.leaf_not_yet_valid
+    undated = leaf.problem is None and (leaf.not_before is None or leaf.not_after is None)
+    outside = found.leaf_expired or found.leaf_not_yet_valid or undated
     if outside and found.usage == USAGE_DANE_EE:
         yield note(
             Reason.CERTIFICATE_EXPIRY_IGNORED,

@@ -335,8 +335,8 @@ _TLSA_NOTES = (
 _CERTIFICATE_NOTES = (
     _note(
         Reason.CERTIFICATE_EXPIRY_IGNORED,
-        "The certificate is outside its validity period and matches by usage 3: RFC 7672 ignores"
-        " the dates, Exchange Online does not.",
+        "The certificate is outside its validity period, or has a date that cannot be read, and"
+        " matches by usage 3: RFC 7672 ignores the dates, Exchange Online does not.",
         sender="Senders that follow RFC 7672 deliver; Exchange Online does not (4.7.322, or"
         " 4.7.323 before the start date).",
         receiver="Renew the certificate; with the same key the TLSA record stays valid.",

@@ -4,7 +4,7 @@ What each fault of a path gives is stated by the vectors; here is how the search
 """
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -210,6 +210,22 @@ def test_dates_that_are_none_make_a_certificate_unreadable() -> None:
     path = result.paths[0][1]
     assert path is not None
     assert path.faults == (Reason.CERTIFICATE_UNREADABLE,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "moment", "reason"),
+    [
+        ((b"261025", b"269925"), NOW + 61 * DAY, Reason.CERTIFICATE_EXPIRED),
+        ((b"270123", b"279923"), NOW - 31 * DAY, Reason.CERTIFICATE_NOT_YET_VALID),
+        ((b"270123", b"279923"), NOW, Reason.CERTIFICATE_UNREADABLE),
+    ],
+)
+def test_the_date_that_can_be_read_counts_where_it_says_enough(
+    changes: tuple[bytes, bytes], moment: datetime, reason: Reason
+) -> None:
+    """A broken start date does not hide that a certificate has ended, nor the other way round."""
+    certificate = parsed(rebuilt(LEAF, CA.key, replace=changes))
+    assert date_faults(certificate, moment) == (reason,)
 
 
 @pytest.mark.parametrize(

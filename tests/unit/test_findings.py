@@ -26,6 +26,7 @@ from evidence import (
     summary,
     tlsa,
 )
+from minting import rebuilt
 
 from scanner.judge.domain import judge
 from scanner.judge.note import MAX_MESSAGE_CHARACTERS, note
@@ -73,6 +74,18 @@ def test_expiry_quotes_the_dates() -> None:
     world.probe("mx1.p.test", leaf(days=(-90, -1)))
     [finding] = findings(world.judge(), Reason.CERTIFICATE_EXPIRED)
     assert "2026-08-26 12:00 UTC to 2026-11-23 12:00 UTC" in finding.message
+
+
+def test_a_date_that_cannot_be_read_is_told_where_usage_3_overlooks_it() -> None:
+    """What Exchange Online makes of such a date is unknown; it must not pass unseen."""
+    world = base(1)
+    minted = leaf()
+    broken = rebuilt(minted, minted.key, replace=(b"261025", b"269925"))
+    world.probe("mx1.p.test", broken)
+    judgement = world.judge()
+    assert codes(judgement) == {Reason.CERTIFICATE_EXPIRY_IGNORED}
+    [finding] = findings(judgement, Reason.CERTIFICATE_EXPIRY_IGNORED)
+    assert "valid an unreadable date to 2027-01-23" in finding.message
 
 
 def test_name_mismatch_quotes_the_names() -> None:

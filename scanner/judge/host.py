@@ -10,9 +10,8 @@ Three questions, in a sender's own order (tables 3a and 3c of the specification)
 Decisions of our own, where the specification leaves a choice:
 
 - With insecure MX records DANE does not apply to the hosts (RFC 7672 §2.2.1), so their TLSA records
-  are ignored, a failed TLSA lookup included. Where such a host was not contacted, it counts as
-  ``opportunistic-clear`` with the reason ``host-not-measured``: nothing in DNS stops delivery, and
-  nothing better is claimed.
+  are ignored, a failed TLSA lookup included. It is contacted like any other, and ``inconclusive``
+  where it was not: nothing in DNS stops delivery, but nobody knows whether it answers.
 - A banner or EHLO reply of 4yz or 5yz makes the host ``unreachable`` (C3, C4), never "no STARTTLS":
   we may be the ones who are rejected.
 - An address in a special-purpose range is ``unreachable`` by the domain owner's fault. A sender may
@@ -262,18 +261,15 @@ def _addresses(
         if address.address not in probed:
             yield AddressJudgement(
                 address=address.address,
-                judged=_not_measured(host.route, profile=profile, policy=policy),
+                judged=_not_measured(profile=profile, policy=policy),
             )
 
 
-def _not_measured(route: HostRoute, *, profile: Profile, policy: Policy) -> Judged:
-    # Reached with a failed TLSA lookup only where DANE does not apply; see the module's docstring.
-    outcome = (
-        HostOutcome.OPPORTUNISTIC_CLEAR
-        if route.applicability is DaneApplicability.TLSA_ERROR
-        else HostOutcome.INCONCLUSIVE
+def _not_measured(*, profile: Profile, policy: Policy) -> Judged:
+    """Return the judgement of what should have been probed and was not: nothing is claimed."""
+    return judged(
+        HostOutcome.INCONCLUSIVE, Reason.HOST_NOT_MEASURED, profile=profile, policy=policy
     )
-    return judged(outcome, Reason.HOST_NOT_MEASURED, profile=profile, policy=policy)
 
 
 def _best(
@@ -289,7 +285,7 @@ def _best(
     Among failures a transient one counts as better: the next attempt may pass.
     """
     if not addresses:
-        return _not_measured(route, profile=profile, policy=policy)
+        return _not_measured(profile=profile, policy=policy)
     best = min(
         _comparable([address.judged for address in addresses]),
         key=lambda found: (_RANK.index(found.outcome), not found.transient),

@@ -307,13 +307,13 @@ def test_failed_tlsa_lookup_does_not_count_below_insecure_mx_records() -> None:
 
 
 def test_failed_tlsa_lookup_below_insecure_mx_records_without_contact() -> None:
-    """The least that can be said: mail goes there, possibly in clear text."""
+    """Nothing in DNS stops delivery, but nobody knows whether the host answers."""
     world = base(1)
     world.mx((10, "mx1.p.test"), status=INS)
     world.fail(TLSA1, RRType.TLSA, SERVFAIL)
     host = replace(world.observe().hosts[0], addresses=())
     judged = judge_only(world, host).judged
-    assert judged.outcome is HostOutcome.OPPORTUNISTIC_CLEAR
+    assert judged.outcome is HostOutcome.INCONCLUSIVE
     assert judged.reason is Reason.HOST_NOT_MEASURED
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scanner.cli.wiring import Scanner, Settings
     from scanner.model.names import Name
     from scanner.model.verdict import Check
+    from scanner.observe.selftest import SelfTest
 
 CHECKS_IN_FLIGHT = 10
 """Domains of one command line checked at the same time; they are shown in the order given."""
@@ -139,11 +140,16 @@ async def report_self_test(scanner: "Scanner") -> bool:
     A check goes on all the same: what cannot be judged comes out as inconclusive.
     """
     result = await scanner.self_test()
+    report_trouble(result)
+    return result.ok
+
+
+def report_trouble(result: "SelfTest") -> None:
+    """Say on standard error what a self-test found wrong, with the remedies."""
     for item in result.checks:
         if not item.ok:
             remedy = f"\n  {item.remedy}" if item.remedy else ""
             click.echo(f"danewatch: {item.sentence}{remedy}", err=True)
-    return result.ok
 
 
 async def check_in_order(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner.cli.check import report_trouble
 from scanner.cli.errors import EXIT_INCONCLUSIVE, EXIT_NOT_DELIVERED, EXIT_OK, CommandError
 from scanner.cli.options import Options, read_config, scanner_options, settings_from
 from scanner.model.vocabulary import DnssecStatus, RRType, ValidationMode
@@ -13,7 +14,7 @@ from scanner.model.vocabulary import DnssecStatus, RRType, ValidationMode
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from scanner.cli.wiring import Settings
+    from scanner.cli.wiring import Settings, Validated
     from scanner.model.dnssec import DnssecFinding, Validation
     from scanner.model.observation import Question
 
@@ -75,9 +76,12 @@ def command(
     from scanner.judge.dnssec.forecast import forecast
 
     set_up_logging(options.log_level, options.log_format)
-    validation, checked_at = run_trio(_validate, question, settings)
+    validated = run_trio(_validate, question, settings)
+    validation = validated.validation
+    if validated.self_test is not None:
+        report_trouble(validated.self_test)
     ahead = forecast(validation, now=validation.validated_at)
-    _show(validation, ahead, checked_at, options)
+    _show(validation, ahead, validated.asked_at, options)
     if picture is not None:
         _draw(validation, picture)
     return EXIT_CODES[validation.status]
@@ -123,7 +127,7 @@ def _picture_file(graph: str | None) -> Path | None:
     return path
 
 
-async def _validate(question: "Question", settings: "Settings") -> "tuple[Validation, datetime]":
+async def _validate(question: "Question", settings: "Settings") -> "Validated":
     from scanner.cli import wiring
 
     return await wiring.validate(question, settings)

@@ -127,16 +127,29 @@ async def open_validation(
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Validated:
+    """One answer with its chain and when it was asked; ``self_test`` where the fault is ours."""
+
+    validation: Validation
+    asked_at: datetime
+    self_test: SelfTest | None = None
+
+
 async def validate(
     question: Question, settings: Settings, *, clock: Clock | None = None
-) -> tuple[Validation, datetime]:
-    """Return the answer to ``question`` with its chain, validated here, and when it was asked."""
+) -> Validated:
+    """Return the answer to ``question`` with its chain, validated here."""
     clock = clock or SystemClock()
     local = replace(settings, validation=ValidationMode.LOCAL)
     async with open_validation(local, clock=clock) as resolver:
         assert isinstance(resolver, ValidatingResolver)
         asked_at = clock.now()
-        return await resolver.validate(question), asked_at
+        validation = await resolver.validate(question)
+        tested = None
+        if validation.own_fault is not None:
+            tested = await ResolverVantage(resolver, clock=clock).self_test()
+        return Validated(validation=validation, asked_at=asked_at, self_test=tested)
 
 
 @asynccontextmanager

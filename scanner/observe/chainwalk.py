@@ -165,6 +165,15 @@ class ValidatingResolver:
         """The servers behind it; none known where replies come from elsewhere."""
         return self._fetcher.servers if isinstance(self._fetcher, RawFetcher) else ()
 
+    @property
+    def trusts_root(self) -> bool:
+        """Whether an anchor of the root is among the trusted ones."""
+        return self._anchors.for_name(()) is not None
+
+    async def fetch(self, question: Question) -> SignedMessage | FetchFailure:
+        """Return the reply to ``question`` as it is, with nothing validated."""
+        return await self._fetcher.fetch(question)
+
     def split(self, *, stream_only: bool = False) -> "tuple[ValidatingResolver, ...]":
         """Return one validating resolver for each server, which shares nothing but sockets.
 

@@ -1,4 +1,7 @@
-"""The self-test of one resolver: does it answer, validate, refuse what is bogus, speak TCP?"""
+"""The self-test of one resolver: does it answer, validate, refuse what is bogus, speak TCP?
+
+Where we validate ourselves, whether it lets through what that needs (``scanner.observe.pathtest``).
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,6 +9,10 @@ from datetime import datetime
 from scanner.model.observation import Lookup, Question
 from scanner.model.ports import Resolver
 from scanner.model.vocabulary import DnssecStatus
+from scanner.observe.pathtest import Fetch, examine_path
+from scanner.observe.selfcheck import SelfTestCheck
+
+__all__ = ["SelfTest", "SelfTestCheck", "examine_server"]
 
 _REMEDY_UP = (
     "Start a validating resolver there (unbound, for example), or name another one with "
@@ -24,16 +31,6 @@ _REMEDY_BOGUS = "Remove negative trust anchors and permissive modes from its con
 _REMEDY_TCP = (
     "Allow TCP to the resolver's port: signed answers are often too large for UDP (RFC 7766 §5)."
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SelfTestCheck:
-    """One thing that was tested; ``remedy`` is None when it is well."""
-
-    name: str
-    ok: bool
-    sentence: str
-    remedy: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,15 +53,20 @@ async def examine_server(
     *,
     control: Question,
     known_bogus: Question | None,
+    fetch: Fetch | None = None,
 ) -> tuple[SelfTestCheck, ...]:
     """Return the checks of the resolver called ``name``; ``stream`` is the same over TCP.
 
-    Of a resolver that does not answer nothing more is asked.
+    ``fetch`` gets its replies as they are, where we validate them ourselves. Of a resolver that
+    does not answer nothing more is asked; what breaks the path to it is told instead of what
+    follows from that.
     """
     answer = await resolver.lookup(control)
-    checks = [_check_up(name, answer)]
+    path = () if fetch is None else await examine_path(name, fetch)
+    checks = [_check_up(name, answer), *path]
     if not answer.has_data:
-        return tuple(checks)
+        broken = tuple(check for check in path if not check.ok)
+        return broken or tuple(checks[:1])
     checks.append(_check_validates(name, answer))
     if known_bogus is not None:
         checks.append(_check_refuses(name, await resolver.lookup(known_bogus)))

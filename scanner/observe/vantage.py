@@ -28,6 +28,7 @@ from scanner.model.observation import Lookup, Question, Vantage
 from scanner.model.ports import Clock, Resolver
 from scanner.model.vocabulary import DnssecStatus, Family, RRType
 from scanner.observe.chainwalk import ValidatingResolver
+from scanner.observe.pathtest import Fetch
 from scanner.observe.resolver import StubResolver
 from scanner.observe.selftest import SelfTest, SelfTestCheck, examine_server
 
@@ -160,6 +161,7 @@ class ResolverVantage:
                 stream,
                 control=self._control,
                 known_bogus=self._known_bogus,
+                fetch=_fetch_of(resolver),
             )
 
         async with trio.open_nursery() as nursery:
@@ -224,6 +226,13 @@ class ResolverVantage:
             egress_ipv6=self._egress[Family.IPV6],
             detail="; ".join(server.detail or "" for server in troubled) or None,
         )
+
+
+def _fetch_of(resolver: Resolver) -> Fetch | None:
+    """Return what fetches replies as they are, where signatures below the root matter to us."""
+    if isinstance(resolver, ValidatingResolver) and resolver.trusts_root:
+        return resolver.fetch
+    return None
 
 
 def _down(name: str, lookup: Lookup) -> ServerVantage:

@@ -77,6 +77,7 @@ _WHO = {
     Fault.NETWORK: "the network",
     Fault.SCANNER: "us",
 }
+_OURS = frozenset({Fault.SCANNER, Fault.NETWORK})
 _TYPE_DS = 43
 _TYPE_DNSKEY = 48
 
@@ -101,8 +102,10 @@ def dnssec_page(
 
 def _headline(validation: Validation, style: Style, width: int) -> Iterator[Text]:
     question = f"{style.name(validation.question.name)} {validation.question.rdtype}"
-    lead = marked(style, STATUS_MARKS[validation.status])
-    yield from hanging(lead, words((f"{question} {_HEADLINES[validation.status]}", "bold")), width)
+    ours = validation.own_fault is not None
+    told = "cannot be judged from here." if ours else _HEADLINES[validation.status]
+    lead = marked(style, Mark.UNKNOWN if ours else STATUS_MARKS[validation.status])
+    yield from hanging(lead, words((f"{question} {told}", "bold")), width)
     zone = validation.ends_at
     if validation.reason is not None:
         sentence = dnssec_info(validation.reason).sentence
@@ -309,7 +312,9 @@ def _remedies(validation: Validation, style: Style, width: int) -> Iterator[Text
     if validation.reason is not None and validation.status is not DnssecStatus.SECURE:
         reasons[validation.reason] = zone or validation.question.name
     for noted in validation.findings:
-        if noted.state in (DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE):
+        # Where the fault is ours, nobody else has anything to repair.
+        blamed = validation.own_fault is None or dnssec_info(noted.reason).fault in _OURS
+        if noted.state in (DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE) and blamed:
             reasons.setdefault(noted.reason, noted.owner)
     if not reasons:
         return

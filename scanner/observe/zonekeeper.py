@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from scanner.judge.dnssec.forecast import Signed, SigningHabit, learn, signed_of
+from scanner.judge.dnssec.forecast import Signed, ZoneHabits, signed_of
 from scanner.judge.dnssec.zonefacts import answer_findings, zone_at_fault, zone_observation
 from scanner.model.dnssec import ChainLink, CheckedRRset, DnssecFinding, LinkKind, Validation
 from scanner.model.dnssec_reasons import DnssecReason
@@ -64,7 +64,7 @@ class _Zone:
     seen_at: datetime
     signed: OrderedDict[RRsetKey, tuple[Signed, datetime]] = field(default_factory=OrderedDict)
     doubts: OrderedDict[Question, _Doubt] = field(default_factory=OrderedDict)
-    habit: SigningHabit = field(default_factory=SigningHabit)
+    habits: ZoneHabits = field(default_factory=ZoneHabits)
     told: ZoneObservation | None = None
 
 
@@ -133,8 +133,8 @@ class ZoneKeeper:
         signed = signed_of(rrset)
         key = (rrset.owner, rrset.rdtype)
         before = kept.signed.get(key)
-        if before is not None and before[0].span is not None and signed.span is not None:
-            kept.habit = learn(kept.habit, before[0].span, before[1], signed.span, now)
+        if before is not None:
+            kept.habits = kept.habits.learn(*before, signed, now)
         kept.signed[key] = (signed, now)
         kept.signed.move_to_end(key)
         while len(kept.signed) > self._limits.max_signed_per_zone:
@@ -171,6 +171,6 @@ class ZoneKeeper:
             now=self._at or now,
             fault=next((doubt.fault for doubt in doubts if doubt.fault is not None), None),
             findings=[noted for doubt in doubts for noted in doubt.findings],
-            habit=kept.habit,
+            habits=kept.habits,
         )
         return kept.told

@@ -17,7 +17,7 @@ Rules
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from scanner.judge.dnssec.findings import Values, finding
@@ -49,6 +49,8 @@ class ForecastPolicy:
     """Of a signature's lifetime; Knot DNS, the latest of the common signers, renews at a tenth."""
     least_renewals: int = 2
     """Renewals to have seen before a zone's own habit is held against it."""
+    habit_share: float = 0.75
+    """Of the least time that a zone ever left: signers run when a machine has time for them."""
     least_rsa_bits: int = 2048
     """Below, a key is going out of use (NIST SP 800-57 part 1, table 2: 112 bits of security)."""
 
@@ -111,12 +113,40 @@ def learn(
     return SigningHabit(renewals=habit.renewals + 1, least_left=least)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZoneHabits:
+    """The habits of one zone: its keys are often signed elsewhere and at other times."""
+
+    keys: SigningHabit = field(default_factory=SigningHabit)
+    data: SigningHabit = field(default_factory=SigningHabit)
+
+    def of(self, rdtype: int) -> SigningHabit:
+        """Return the habit that record sets of this type follow."""
+        return self.keys if rdtype == TYPE_DNSKEY else self.data
+
+    def learn(
+        self, before: Signed, seen_at: datetime, after: Signed, now: datetime
+    ) -> "ZoneHabits":
+        """Return the habits after a record set seen at ``seen_at`` is seen again at ``now``."""
+        if before.span is None or after.span is None:
+            return self
+        habit = self.of(after.rdtype)
+        learnt = learn(habit, before.span, seen_at, after.span, now)
+        if learnt is habit:
+            return self
+        return (
+            replace(self, keys=learnt)
+            if after.rdtype == TYPE_DNSKEY
+            else replace(self, data=learnt)
+        )
+
+
 def forecast(
     validation: Validation,
     *,
     now: datetime,
     policy: ForecastPolicy | None = None,
-    habits: Mapping[Name, SigningHabit] | None = None,
+    habits: Mapping[Name, ZoneHabits] | None = None,
 ) -> tuple[DnssecFinding, ...]:
     """Return what is to come in every zone that ``validation`` went through, anchor first.
 
@@ -125,9 +155,9 @@ def forecast(
     by_zone = signed_by_zone(validation)
     found: list[DnssecFinding] = []
     for link in validation.chain:
-        habit = (habits or {}).get(link.zone)
+        known = (habits or {}).get(link.zone)
         signed = by_zone.get(link.zone, ())
-        found += forecast_zone(link, signed, now=now, policy=policy, habit=habit)
+        found += forecast_zone(link, signed, now=now, policy=policy, habits=known)
     return tuple(dict.fromkeys(found))
 
 
@@ -137,7 +167,7 @@ def forecast_zone(
     *,
     now: datetime,
     policy: ForecastPolicy | None = None,
-    habit: SigningHabit | None = None,
+    habits: ZoneHabits | None = None,
 ) -> tuple[DnssecFinding, ...]:
     """Return what is to come in the zone of ``link``, of which ``signed`` was seen.
 
@@ -147,7 +177,7 @@ def forecast_zone(
         return ()
     chosen = policy or ForecastPolicy()
     return (
-        *_signatures(link.zone, signed, habit, now=now, policy=chosen),
+        *_signatures(link.zone, signed, habits or ZoneHabits(), now=now, policy=chosen),
         *_delegation_change(link),
         *_algorithm_change(link),
         *_idle_keys(link, signed),
@@ -192,46 +222,47 @@ def signed_of(rrset: CheckedRRset) -> Signed:
 def _signatures(
     zone: Name,
     signed: Iterable[Signed],
-    habit: SigningHabit | None,
+    habits: ZoneHabits,
     *,
     now: datetime,
     policy: ForecastPolicy,
 ) -> Iterator[DnssecFinding]:
-    """Yield at most one finding: on the signature that ends first."""
+    """Yield at most one finding: on the signature in doubt that ends first."""
     running = [
         (one.span.expiration, one.span, one)
         for one in signed
         if one.span is not None and one.good and one.span.expiration > now
     ]
-    if not running:
-        return
-    _, span, first = min(running, key=lambda found: found[0])
-    share = span.share_left(now)
-    left = span.expiration - now
-    values: Values = (
-        ("key_tag", str(first.key[0]) if first.key else ""),
+    for _, span, one in sorted(running, key=lambda found: found[0]):
+        left = span.expiration - now
+        reason, usual = None, _habit_broken(habits.of(one.rdtype), left, policy)
+        if span.share_left(now) < policy.least_share_left:
+            reason, usual = DnssecReason.RRSIG_NEAR_EXPIRY, None
+        elif usual is not None:
+            reason = DnssecReason.RESIGNING_OVERDUE
+        if reason is not None:
+            values = _signature_values(one, span, now, usual)
+            yield finding(reason, zone=zone, owner=one.owner, rdtype=one.rdtype, values=values)
+            return
+
+
+def _signature_values(signed: Signed, span: Span, now: datetime, usual: timedelta | None) -> Values:
+    values = (
+        ("key_tag", str(signed.key[0]) if signed.key else ""),
         ("inception", _moment(span.inception)),
         ("expiration", _moment(span.expiration)),
-        ("time_left", _duration(left)),
-        ("share_of_lifetime_left", f"{share:.0%}"),
+        ("time_left", _duration(span.expiration - now)),
+        ("share_of_lifetime_left", f"{span.share_left(now):.0%}"),
     )
-    reason = None
-    if share < policy.least_share_left:
-        reason = DnssecReason.RRSIG_NEAR_EXPIRY
-    elif (usual := _habit_broken(habit, left, policy)) is not None:
-        reason = DnssecReason.RESIGNING_OVERDUE
-        values = (*values, ("usually_renewed_with", _duration(usual)))
-    if reason is not None:
-        yield finding(reason, zone=zone, owner=first.owner, rdtype=first.rdtype, values=values)
+    return values if usual is None else (*values, ("usually_renewed_with", _duration(usual)))
 
 
-def _habit_broken(
-    habit: SigningHabit | None, left: timedelta, policy: ForecastPolicy
-) -> timedelta | None:
-    """Return the time that is usually left at least, where there is less now."""
-    if habit is None or habit.least_left is None or habit.renewals < policy.least_renewals:
+def _habit_broken(habit: SigningHabit, left: timedelta, policy: ForecastPolicy) -> timedelta | None:
+    """Return the time that is usually left at least, where there is clearly less now."""
+    if habit.least_left is None or habit.renewals < policy.least_renewals:
         return None
-    return habit.least_left if left < habit.least_left else None
+    late = left < habit.least_left * policy.habit_share
+    return habit.least_left if late else None
 
 
 def _delegation_change(link: ChainLink) -> Iterator[DnssecFinding]:

@@ -8,7 +8,7 @@ the zone's.
 from collections.abc import Iterable
 from datetime import datetime
 
-from scanner.judge.dnssec.forecast import Signed, SigningHabit, forecast_zone, signed_by_zone
+from scanner.judge.dnssec.forecast import Signed, ZoneHabits, forecast_zone, signed_by_zone
 from scanner.model.dnssec import ChainLink, DnssecFinding, LinkKind, Validation
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.dnssec_words import dnssec_severity
@@ -29,7 +29,7 @@ def zone_observation(
     now: datetime,
     fault: DnssecReason | None = None,
     findings: Iterable[DnssecFinding] = (),
-    habit: SigningHabit | None = None,
+    habits: ZoneHabits | None = None,
 ) -> ZoneObservation:
     """Return the zone of ``link``.
 
@@ -44,7 +44,7 @@ def zone_observation(
         status, reason = DnssecStatus.BOGUS, fault
     spans = [one.span for one in seen if one.span is not None]
     first = min(spans, key=lambda span: span.expiration, default=None)
-    ahead = forecast_zone(link, seen, now=now, habit=habit)
+    ahead = forecast_zone(link, seen, now=now, habits=habits)
     return ZoneObservation(
         zone=link.zone,
         parent=link.parent,

@@ -24,13 +24,15 @@ def check(file: str) -> int:
     \b
     Exit code: 0 the file can be used, 2 it has mistakes.
     """
+    from scanner.cli.logs import escape_controls
     from scanner.config import ConfigError, load_config
 
+    shown = escape_controls(file)
     try:
         config = load_config(file)
     except ConfigError as error:
         for problem in error.problems:
-            click.echo(str(problem))
+            click.echo(escape_controls(str(problem)))
         count = len(error.problems)
         click.echo(f"{count} mistake" if count == 1 else f"{count} mistakes")
         return EXIT_USAGE
@@ -41,11 +43,11 @@ def check(file: str) -> int:
         for remark in result.problems:
             click.echo(str(remark))
         if result.problem_count or not result.targets:
-            click.echo(_trouble(file, result.problem_count))
+            click.echo(_trouble(shown, result.problem_count))
             return EXIT_USAGE
-        click.echo(f"{file}: no mistakes, {len(result.targets):,} targets")
+        click.echo(f"{shown}: no mistakes, {len(result.targets):,} targets")
         return EXIT_OK
-    click.echo(f"{file}: no mistakes")
+    click.echo(f"{shown}: no mistakes")
     return EXIT_OK
 
 

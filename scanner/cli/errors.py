@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import click
 
+from scanner.cli.logs import escape_controls
 from scanner.model.vocabulary import DomainVerdict
 
 EXIT_OK = 0
@@ -31,7 +32,9 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the message to standard error."""
-        click.echo(f"danewatch: {self.format_message()}", file=file, err=file is None)
+        # File names and the like may hold control characters.
+        lines = [escape_controls(line) for line in self.format_message().split("\n")]
+        click.echo("danewatch: " + "\n".join(lines), file=file, err=file is None)
 
 
 def exit_code_of_check(verdicts: Iterable[DomainVerdict]) -> int:

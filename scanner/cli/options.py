@@ -4,9 +4,12 @@ An option on the command line wins over the configuration file, which wins over 
 module is imported for ``--help``, so that everything heavy is imported where it is used.
 """
 
+import errno
+import math
 import os
 import re
 import socket
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +36,10 @@ else:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""What ``--at`` may be: beyond, lifetimes and warnings would lead out of the calendar."""
+
+
 class Moment(_MomentType):
     """RFC 3339, or seconds since 1970; the result is in UTC."""
 
@@ -47,10 +54,13 @@ class Moment(_MomentType):
         text = str(value).strip()
         try:
             if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
-                return datetime.fromtimestamp(float(text), UTC)
-            moment = datetime.fromisoformat(text)
+                moment = datetime.fromtimestamp(float(text), UTC)
+            else:
+                moment = datetime.fromisoformat(text)
             if moment.tzinfo is None:
                 self.fail(f"{text!r} has no time zone; end it with Z for UTC", param, ctx)
+            if not EARLIEST <= moment < LATEST:
+                self.fail(f"{text!r} is not between the years 1970 and 9000", param, ctx)
             return moment.astimezone(UTC)
         except (ValueError, OverflowError, OSError):
             self.fail(
@@ -86,9 +96,18 @@ class _Whole(click.IntRange):
 
 
 class _Number(click.FloatRange):
-    """A number, likewise."""
+    """A number, likewise; ``nan`` would pass every comparison with a bound."""
 
     name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
 
 
 _SCANNER_OPTIONS = (
@@ -298,17 +317,29 @@ def _anchors(options: Options, config: "Config") -> "tuple[Anchor, ...]":
         read_anchors,
     )
 
-    file = options.trust_anchor or config.validation.trust_anchor
+    file = config.validation.trust_anchor if options.trust_anchor is None else options.trust_anchor
     if file is None:
         return (ROOT_ANCHOR,)
     try:
-        with open(file, encoding="utf-8") as stream:
+        with open(file, encoding="utf-8", opener=_open_at_once) as stream:
             text = stream.read(MAX_ANCHOR_FILE_CHARACTERS + 1)
         return read_anchors(text, source=str(file))
     except OSError as error:
-        raise CommandError(f"{file}: {os.strerror(error.errno or 0).lower()}") from error
-    except (InvalidAnchorError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file}: {os.strerror(error.errno or errno.EIO).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"wrong trust anchors: {file}: not text in UTF-8") from error
+    except InvalidAnchorError as error:
         raise CommandError(f"wrong trust anchors: {error}") from error
+
+
+def _open_at_once(file: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to is refused, not waited for."""
+    descriptor = os.open(file, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # of a directory, open() says so itself
+        return descriptor
+    os.close(descriptor)
+    raise CommandError(f"{file}: not a regular file")
 
 
 def _resolvers(options: Options, config: "Config") -> "tuple[ServerAddress, ...]":

@@ -110,6 +110,8 @@ def _parse(text: str, file: str) -> dict[str, Any]:
         raise ConfigError((problem,)) from error
     except RecursionError as error:
         raise ConfigError((_whole_file(file, "nested too deeply"),)) from error
+    except ValueError as error:  # Python reads no whole number of thousands of digits
+        raise ConfigError((_whole_file(file, "a number in it is far too long"),)) from error
 
 
 def _whole_file(file: str, reason: str) -> ConfigProblem:

@@ -228,7 +228,7 @@ def _expiring(lookups: Iterable[Lookup], now: datetime) -> Iterator[Finding]:
         ends = lookup.signature_expires_at
         if lookup.status is not DnssecStatus.SECURE or ends is None:
             continue
-        if now < ends <= now + SIGNATURE_WARNING:
+        if now < ends and ends - now <= SIGNATURE_WARNING:
             yield note(
                 Reason.SIGNATURE_EXPIRES_SOON,
                 lookup.question.name,

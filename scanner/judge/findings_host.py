@@ -353,7 +353,7 @@ def _about_match(
         )
         return
     ends = _earliest_end(examined, found, leaf)
-    if ends is not None and now <= ends <= now + policy.expiry_warning:
+    if ends is not None and now <= ends and ends - now <= policy.expiry_warning:
         matters = "for every sender" if found.usage == USAGE_DANE_TA else "for Exchange Online"
         yield note(
             Reason.CERTIFICATE_EXPIRES_SOON,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -289,12 +290,18 @@ def test_wrong_configuration_names_every_mistake(
     [
         (["--validation", "nobody"], "'nobody' is not one of"),
         (["--trust-anchor", "/nonexistent"], "/nonexistent: no such file"),
-        (["--trust-anchor", "/dev/null"], "/dev/null: no DS or DNSKEY record in it"),
+        (["--trust-anchor", "/dev/null"], "/dev/null: not a regular file"),
+        (["--trust-anchor", ""], ": no such file"),
+        (["--trust-anchor", "/"], "/: is a directory"),
+        (["--trust-anchor", "/\x1b[31m\n"], "/\\x1b[31m"),
         (["--resolver", "dns.example"], "'dns.example' is not an IPv4 or IPv6 address"),
         (["--resolver", "127.0.0.1:0"], "'0' is not a port between 1 and 65535"),
         (["--at", "2026-11-24T12:00:00"], "has no time zone; end it with Z for UTC"),
         (["--at", "yesterday"], "is neither RFC 3339, as in 2026-11-24T12:00:00Z, nor seconds"),
         (["--at", "999999999999"], "is neither RFC 3339"),
+        (["--at", "253402300799"], "is not between the years 1970 and 9000"),
+        (["--at", "1969-12-31T23:59:59Z"], "is not between the years 1970 and 9000"),
+        (["--timeout", "nan"], "'nan' is not a valid number."),
         (["--timeout", "0"], "0.0 is not in the range"),
         (["--smtp-port", "70000"], "70000 is not in the range"),
         (["--profile", "gmail"], "'gmail' is not one of"),
@@ -308,6 +315,36 @@ def test_wrong_options_end_with_two_and_a_reason(
     """Nothing is looked up."""
     assert run(["check", *arguments, "good.example"]) == 2
     assert text in capsys.readouterr().err
+    assert scanner.asked == []
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [(b"\xff", "anchors: not text in UTF-8"), (b"; nothing\n", "anchors: no DS or DNSKEY record")],
+)
+def test_trust_anchors_that_are_none_are_told_with_their_file(
+    scanner: FakeScanner,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    octets: bytes,
+    text: str,
+) -> None:
+    """The root's own are not used instead."""
+    file = tmp_path / "anchors"
+    file.write_bytes(octets)
+    assert run(["check", *RESOLVER, "--trust-anchor", str(file), "good.example"]) == 2
+    assert text in capsys.readouterr().err
+    assert scanner.asked == []
+
+
+def test_trust_anchors_are_not_waited_for(
+    scanner: FakeScanner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody may ever write to a pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert run(["check", *RESOLVER, "--trust-anchor", str(pipe), "good.example"]) == 2
+    assert "pipe: not a regular file" in capsys.readouterr().err
     assert scanner.asked == []
 
 

@@ -95,6 +95,20 @@ def test_wrong_configuration_ends_with_two(lists: Path, capsys: pytest.CaptureFi
     assert lines[-1] == "2 mistakes"
 
 
+def test_control_characters_of_a_file_name_reach_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether the file is good, wrong or not there."""
+    file = tmp_path / "a\x1b]0;x\x07.toml"
+    for code, text in (2, None), (2, "nonsense = 1"), (0, ""):
+        if text is not None:
+            file.write_text(text)
+        assert run(["config", "check", str(file)]) == code
+        out, err = capsys.readouterr()
+        assert "a\\x1b]0;x\\x07.toml:" in out
+        assert "\x1b" not in out + err
+
+
 def test_configuration_with_bad_lists_ends_with_two(
     lists: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

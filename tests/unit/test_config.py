@@ -250,6 +250,11 @@ def test_deep_nesting_is_refused(tmp_path: Path) -> None:
     assert only(tmp_path, "x = " + "[" * 50_000)[3] == "nested too deeply"
 
 
+def test_endless_number_is_refused(tmp_path: Path) -> None:
+    """Python reads no whole number of thousands of digits, and that is no traceback either."""
+    assert only(tmp_path, "x = " + "9" * 5_000)[3] == "a number in it is far too long"
+
+
 def test_large_file_is_refused(tmp_path: Path) -> None:
     """Nothing larger than the limit is read."""
     assert only(tmp_path, "#" * (1024 * 1024 + 1))[3] == "larger than 1,048,576 bytes"

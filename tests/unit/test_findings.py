@@ -1,6 +1,7 @@
 """Findings: what is worth saying beside the verdict, with host and facts in the message."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
@@ -413,3 +414,14 @@ def test_long_record_is_shortened_in_messages() -> None:
     [finding] = findings(world.judge(), Reason.TLSA_FULL_DATA)
     assert len(finding.message) < 300
     assert finding.where == Name("mx1.p.test")
+
+
+def test_warnings_do_not_lead_out_of_the_calendar() -> None:
+    """On the last day that can be written what ends then is told, not added to."""
+    world = base(1)
+    world.now = datetime(9999, 12, 31, tzinfo=UTC)
+    ends = datetime(9999, 12, 31, 12, tzinfo=UTC)
+    minted = leaf(days=(-30, (ends - NOW).days))
+    world.probe("mx1.p.test", minted)
+    world.records("mx1.p.test", tlsa(3, 1, 1, minted), signature_expires_at=ends)
+    assert {Reason.CERTIFICATE_EXPIRES_SOON, Reason.SIGNATURE_EXPIRES_SOON} <= codes(world.judge())

@@ -14,8 +14,10 @@ Rules:
 """
 
 import contextlib
+import errno
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -300,9 +302,17 @@ def render_results(
     return metrics.render()
 
 
+def may_become_textfile(path: Path) -> bool:
+    """Return whether nothing stands at ``path``, or a regular file: what may be replaced."""
+    return not os.path.lexists(path) or stat.S_ISREG(path.lstat().st_mode)
+
+
 def write_textfile(path: Path, text: str) -> None:
     """Put ``text`` at ``path`` in one step, readable by all (the node exporter's textfile
-    collector may read at any moment). Raises OSError and leaves the old file as it was."""
+    collector may read at any moment). Raises OSError and leaves the old file as it was, and
+    anything else that stands there: a device such as /dev/null must not become a file."""
+    if not may_become_textfile(path):
+        raise FileExistsError(errno.EEXIST, "what stands there is not a regular file", str(path))
     temporary = path.with_name(f".{path.name}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

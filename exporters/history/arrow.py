@@ -5,6 +5,8 @@ and Parquet encodes repeated values by itself. Files are read column by column a
 so memory does not grow with the history.
 """
 
+import errno
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +84,8 @@ def read_columns(
     import pyarrow.parquet
 
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):
+            raise OSError(errno.EINVAL, "a pipe")  # opening it would wait for a writer
         with pyarrow.parquet.ParquetFile(path) as file:
             present = {_dotted(leaf) for leaf in _leaf_paths(file)}
             missing = [name for name in columns if name not in present]

@@ -139,6 +139,12 @@ def _metrics_path(name: str | None) -> Path | None:
         raise CommandError(f"no metrics can go to {name}: there is no directory {path.parent}")
     if path.is_dir():
         raise CommandError(f"no metrics can go to {name}: it is a directory; name a file in it")
+    from exporters.prometheus import may_become_textfile
+
+    if not may_become_textfile(path):
+        raise CommandError(
+            f"no metrics can go to {name}: it is not a regular file, which is what is replaced"
+        )
     return path
 
 

@@ -255,6 +255,8 @@ def test_one_bad_resolver_spoils_a_pass_and_one_dead_does_not(
     [
         ("missing/m.prom", "there is no directory missing"),
         ("taken", "it is a directory; name a file in it"),
+        ("pipe", "it is not a regular file"),
+        ("link", "it is not a regular file"),
     ],
 )
 def test_place_where_no_metrics_can_go_is_told_before_the_pass(
@@ -268,6 +270,8 @@ def test_place_where_no_metrics_can_go_is_told_before_the_pass(
     """A mistyped path costs no pass: nobody is asked and nothing is kept."""
     monkeypatch.chdir(files)
     (files / "taken").mkdir()
+    os.mkfifo("pipe")
+    os.symlink(os.devnull, "link")
     assert scan(files, "--metrics-file", name) == 2
     assert f"no metrics can go to {name}: {message}" in capsys.readouterr().err
     assert scanner.asked == []

@@ -27,32 +27,37 @@ __all__ = ["ROWS", "ZONES", "corpus_signatures"]
 # --- NSEC: missing, spoilt, lying ---
 zone(
     "nsec-stripped",
-    ("mx AAAA", BOGUS, NODATA),
+    ("mx AAAA", BOGUS, NODATA, "rrsig-missing"),
     ("mx A", SECURE, DATA),
     broken=[strip("mx", "NSEC")],
 )
 zone("nsec-spoilt", ("mx AAAA", BOGUS, NODATA, "rrsig-invalid"), broken=[spoil("mx", "NSEC")])
 zone(
     "nsec-dropped",
-    ("mx AAAA", BOGUS, NODATA),
-    ("a.mx A", BOGUS, NXDOMAIN),
+    ("mx AAAA", BOGUS, NODATA, "name-not-covered"),
+    ("a.mx A", BOGUS, NXDOMAIN, "wildcard-not-denied"),
     broken=[drop("mx", "NSEC")],
 )
 zone(
     "nsec-cover-dropped",
-    ("a.z A", BOGUS, NXDOMAIN),
-    ("z AAAA", BOGUS, NODATA),
+    ("a.z A", BOGUS, NXDOMAIN, "name-not-covered"),
+    ("z AAAA", BOGUS, NODATA, "name-not-covered"),
     ("mx AAAA", SECURE, NODATA),
     broken=[drop("z", "NSEC")],
 )
 zone(
     "nsec-none",
-    *few(BOGUS)[1:],
-    ("any TXT", BOGUS, DATA),
+    *few(BOGUS, "denial-missing")[1:],
+    ("any TXT", BOGUS, DATA, "denial-missing"),
     ("mx A", SECURE, DATA),
     broken=[drop_all("NSEC")],
 )
-zone("nsec-all-stripped", *few(BOGUS)[1:], ("any TXT", BOGUS, DATA), broken=[strip_all("NSEC")])
+zone(
+    "nsec-all-stripped",
+    *few(BOGUS, "rrsig-missing")[1:],
+    ("any TXT", BOGUS, DATA, "rrsig-missing"),
+    broken=[strip_all("NSEC")],
+)
 zone(
     "nsec-type-present",
     ("mx AAAA", BOGUS, NODATA, "type-present"),
@@ -73,7 +78,7 @@ zone(
 zone(
     "nsec-next-outside",
     ("zz.wild A", SECURE, DATA),
-    ("a.z A", BOGUS, NXDOMAIN),
+    ("a.z A", BOGUS, NXDOMAIN, "denial-missing"),
     broken=[denial_next("z", "zz.other.test.")],
 )
 zone(
@@ -83,16 +88,32 @@ zone(
 )
 zone("nsec-looks-like-cut", ("mx AAAA", INSECURE, NODATA), broken=[bitmap("mx", plus=("NS",))])
 zone("nsec-cut-above", ("a.z A", INSECURE, NXDOMAIN), broken=[bitmap("z", plus=("NS",))])
-zone("nsec-dname-above", ("a.z A", BOGUS, NXDOMAIN), broken=[bitmap("z", plus=("DNAME",))])
-zone("nsec-wildcard-type", ("any A", BOGUS, NODATA), broken=[bitmap("*", plus=("A",))])
-zone("nsec-wildcard-cname", ("any A", BOGUS, NODATA), broken=[bitmap("*", plus=("CNAME",))])
+zone(
+    "nsec-dname-above",
+    ("a.z A", BOGUS, NXDOMAIN, "ancestor-delegation"),
+    broken=[bitmap("z", plus=("DNAME",))],
+)
+zone(
+    "nsec-wildcard-type",
+    ("any A", BOGUS, NODATA, "type-present"),
+    broken=[bitmap("*", plus=("A",))],
+)
+zone(
+    "nsec-wildcard-cname",
+    ("any A", BOGUS, NODATA, "cname-present"),
+    broken=[bitmap("*", plus=("CNAME",))],
+)
 zone(
     "nsec-no-wildcard",
     ("any A", SECURE, NXDOMAIN),
     ("any.thing A", SECURE, NXDOMAIN),
     records="@ MX 10 mx\nmx A 127.0.1.1\n",
 )
-zone("nsec-encloser-dropped", ("any TXT", BOGUS, DATA), broken=[drop("alias", "NSEC")])
+zone(
+    "nsec-encloser-dropped",
+    ("any TXT", BOGUS, DATA, "name-not-covered"),
+    broken=[drop("alias", "NSEC")],
+)
 
 
 # --- NSEC3 ---
@@ -101,17 +122,22 @@ def hashed(name: str, *expected: Any, **how: Any) -> None:
     zone(name, *expected, denial="nsec3", **how)
 
 
-hashed("n3-stripped", ("mx AAAA", BOGUS, NODATA), broken=[of_nsec3("mx", strip)])
-hashed("n3-spoilt", ("mx AAAA", BOGUS, NODATA), broken=[of_nsec3("mx", spoil)])
-hashed("n3-dropped", ("mx AAAA", BOGUS, NODATA), broken=[of_nsec3("mx", drop)])
+hashed("n3-stripped", ("mx AAAA", BOGUS, NODATA, "rrsig-missing"), broken=[of_nsec3("mx", strip)])
+hashed("n3-spoilt", ("mx AAAA", BOGUS, NODATA, "rrsig-invalid"), broken=[of_nsec3("mx", spoil)])
+hashed("n3-dropped", ("mx AAAA", BOGUS, NODATA, "name-not-covered"), broken=[of_nsec3("mx", drop)])
 hashed(
     "n3-none",
-    *few(BOGUS)[1:],
-    ("any TXT", BOGUS, DATA),
+    *few(BOGUS, "denial-missing")[1:],
+    ("any TXT", BOGUS, DATA, "denial-missing"),
     ("mx A", SECURE, DATA),
     broken=[drop_all("NSEC3")],
 )
-hashed("n3-all-stripped", *few(BOGUS)[1:], ("any TXT", BOGUS, DATA), broken=[strip_all("NSEC3")])
+hashed(
+    "n3-all-stripped",
+    *few(BOGUS, "rrsig-missing")[1:],
+    ("any TXT", BOGUS, DATA, "rrsig-missing"),
+    broken=[strip_all("NSEC3")],
+)
 hashed(
     "n3-type-present",
     ("mx AAAA", BOGUS, NODATA, "type-present"),
@@ -123,27 +149,51 @@ hashed(
     broken=[bitmap("mx", plus=("CNAME",))],
 )
 hashed("n3-cut-above", ("a.mx A", INSECURE, NXDOMAIN), broken=[bitmap("mx", plus=("NS",))])
-hashed("n3-dname-above", ("a.mx A", BOGUS, NXDOMAIN), broken=[bitmap("mx", plus=("DNAME",))])
-hashed("n3-encloser-spoilt", ("a.mx A", BOGUS, NXDOMAIN), broken=[of_nsec3("mx", spoil)])
-hashed("n3-encloser-dropped", ("a.mx A", BOGUS, NXDOMAIN), broken=[of_nsec3("mx", drop)])
 hashed(
-    "n3-closer-spoilt", ("a.mx A", BOGUS, NXDOMAIN), broken=[of_nsec3("a.mx", spoil, covering=True)]
+    "n3-dname-above",
+    ("a.mx A", BOGUS, NXDOMAIN, "ancestor-delegation"),
+    broken=[bitmap("mx", plus=("DNAME",))],
+)
+hashed(
+    "n3-encloser-spoilt",
+    ("a.mx A", BOGUS, NXDOMAIN, "rrsig-invalid"),
+    broken=[of_nsec3("mx", spoil)],
+)
+hashed(
+    "n3-encloser-dropped",
+    ("a.mx A", BOGUS, NXDOMAIN, "no-closest-encloser"),
+    broken=[of_nsec3("mx", drop)],
+)
+hashed(
+    "n3-closer-spoilt",
+    ("a.mx A", BOGUS, NXDOMAIN, "rrsig-invalid"),
+    broken=[of_nsec3("a.mx", spoil, covering=True)],
 )
 hashed(
     "n3-wildcard-spoilt",
-    ("a.mx A", BOGUS, NXDOMAIN),
+    ("a.mx A", BOGUS, NXDOMAIN, "rrsig-invalid"),
     broken=[of_nsec3("*.mx", spoil, covering=True)],
 )
-hashed("n3-any-spoilt", ("any TXT", BOGUS, DATA), broken=[of_nsec3("any", spoil, covering=True)])
-hashed("n3-wildcard-type", ("any A", BOGUS, NODATA), broken=[bitmap("*", plus=("A",))])
-hashed("n3-ent-dropped", ("deep.tree A", BOGUS, NODATA), broken=[of_nsec3("deep.tree", drop)])
+hashed(
+    "n3-any-spoilt",
+    ("any TXT", BOGUS, DATA, "rrsig-invalid"),
+    broken=[of_nsec3("any", spoil, covering=True)],
+)
+hashed(
+    "n3-wildcard-type", ("any A", BOGUS, NODATA, "type-present"), broken=[bitmap("*", plus=("A",))]
+)
+hashed(
+    "n3-ent-dropped",
+    ("deep.tree A", BOGUS, NODATA, "name-not-covered"),
+    broken=[of_nsec3("deep.tree", drop)],
+)
 hashed(
     "n3-no-wildcard",
     ("any A", SECURE, NXDOMAIN),
     ("any.thing A", SECURE, NXDOMAIN),
     records="@ MX 10 mx\nmx A 127.0.1.1\n",
 )
-hashed("n3-flags-unknown", *few(BOGUS)[1:], broken=[nsec3_fields(flags="2")])
+hashed("n3-flags-unknown", *few(BOGUS, "nsec3-flags-unknown")[1:], broken=[nsec3_fields(flags="2")])
 
 
 # --- delegations denied falsely: each parent is a zone of its own ---
@@ -161,26 +211,41 @@ HASHED = {"denial": "nsec3"}
 OPT_OUT = {"denial": "nsec3", "opt_out": True}
 parent("p-ds-stripped", BOGUS, strip("child", "DS"), reason="rrsig-missing")
 parent("p-ds-spoilt", BOGUS, spoil("child", "DS"), reason="rrsig-invalid")
-parent("p-ds-dropped", BOGUS, drop("child", "DS"))
-parent("p-ds-dropped-n3", BOGUS, drop("child", "DS"), **HASHED)
-parent("p-ds-changed", BOGUS, change("child", "DS", " 13 2 ", " 13 4 "))
+parent("p-ds-dropped", BOGUS, drop("child", "DS"), reason="ds-bit-set")
+parent("p-ds-dropped-n3", BOGUS, drop("child", "DS"), **HASHED, reason="ds-bit-set")
+parent("p-ds-changed", BOGUS, change("child", "DS", " 13 2 ", " 13 4 "), reason="rrsig-invalid")
 parent("p-healthy-n3", INSECURE, child=PLAIN, **HASHED)
-parent("p-nsec-stripped", BOGUS, strip("child", "NSEC"), child=PLAIN)
-parent("p-nsec-spoilt", BOGUS, spoil("child", "NSEC"), child=PLAIN)
-parent("p-nsec-dropped", BOGUS, drop("child", "NSEC"), child=PLAIN)
-parent("p-n3-stripped", BOGUS, of_nsec3("child", strip), child=PLAIN, **HASHED)
-parent("p-n3-spoilt", BOGUS, of_nsec3("child", spoil), child=PLAIN, **HASHED)
-parent("p-n3-dropped", BOGUS, of_nsec3("child", drop), child=PLAIN, **HASHED)
-parent("p-ds-bit", BOGUS, bitmap("child", plus=("DS",)), child=PLAIN)
-parent("p-ds-bit-n3", BOGUS, bitmap("child", plus=("DS",)), child=PLAIN, **HASHED)
+parent("p-nsec-stripped", BOGUS, strip("child", "NSEC"), child=PLAIN, reason="rrsig-missing")
+parent("p-nsec-spoilt", BOGUS, spoil("child", "NSEC"), child=PLAIN, reason="rrsig-invalid")
+parent("p-nsec-dropped", BOGUS, drop("child", "NSEC"), child=PLAIN, reason="name-not-covered")
+parent(
+    "p-n3-stripped", BOGUS, of_nsec3("child", strip), child=PLAIN, **HASHED, reason="rrsig-missing"
+)
+parent(
+    "p-n3-spoilt", BOGUS, of_nsec3("child", spoil), child=PLAIN, **HASHED, reason="rrsig-invalid"
+)
+parent(
+    "p-n3-dropped", BOGUS, of_nsec3("child", drop), child=PLAIN, **HASHED, reason="name-not-covered"
+)
+parent("p-ds-bit", BOGUS, bitmap("child", plus=("DS",)), child=PLAIN, reason="ds-bit-set")
+parent(
+    "p-ds-bit-n3", BOGUS, bitmap("child", plus=("DS",)), child=PLAIN, **HASHED, reason="ds-bit-set"
+)
 parent("p-ns-bit", BOGUS, bitmap("child", minus=("NS",)), child=PLAIN)
 parent("p-ns-bit-n3", BOGUS, bitmap("child", minus=("NS",)), child=PLAIN, **HASHED)
-parent("p-soa-bit", BOGUS, bitmap("child", plus=("SOA",)), child=PLAIN)
+parent("p-soa-bit", BOGUS, bitmap("child", plus=("SOA",)), child=PLAIN, reason="ds-from-child")
 parent("p-optout", INSECURE, child=PLAIN, **OPT_OUT)
 parent("p-optout-signed", SECURE, **OPT_OUT)
-parent("p-optout-cleared", BOGUS, nsec3_fields(flags="0"), child=PLAIN, **OPT_OUT)
-parent("p-optout-ds-dropped", BOGUS, drop("child", "DS"), **OPT_OUT)
-parent("p-expired", BOGUS, days=(-30, -1))
+parent(
+    "p-optout-cleared",
+    BOGUS,
+    nsec3_fields(flags="0"),
+    child=PLAIN,
+    **OPT_OUT,
+    reason="opt-out-not-set",
+)
+parent("p-optout-ds-dropped", BOGUS, drop("child", "DS"), **OPT_OUT, reason="ds-bit-set")
+parent("p-expired", BOGUS, days=(-30, -1), reason="ds-key-sig-invalid")
 parent("p-no-ds", INSECURE, ds=only())
 parent("p-ns-unsigned-is-fine", SECURE, change("@", "NS", "ns.", "mx."))
 
@@ -216,9 +281,12 @@ zone(
     ("none A", SECURE, NXDOMAIN),
     ("insecure A", INSECURE, DATA),
     ("insecure AAAA", INSECURE, NODATA),
-    ("bogus A", BOGUS, DATA),
+    ("bogus A", BOGUS, DATA, "rrsig-invalid"),
     ("bogus AAAA", SECURE, NODATA),
     ("lame A", INDETERMINATE, "servfail"),
+    ("self A", INDETERMINATE, "servfail", "upstream-servfail"),
+    ("ring1 A", INDETERMINATE, "servfail", "upstream-servfail"),
+    ("round A", INDETERMINATE, "servfail", "upstream-servfail"),
     ("two A", SECURE, DATA),
     ("three A", SECURE, DATA),
     ("back A", SECURE, DATA),
@@ -232,7 +300,7 @@ zone(
     ("any.tree TXT", SECURE, DATA),
     ("tree A", SECURE, NODATA),
     ("mx.plain A", INSECURE, DATA),
-    ("mx.broken A", BOGUS, DATA),
+    ("mx.broken A", BOGUS, DATA, "rrsig-invalid"),
     ("z.broken A", SECURE, DATA),
     records=ALIASES,
 )
@@ -251,7 +319,7 @@ zone(
 zone(
     "alias-plain",
     ("secure A", INSECURE, DATA),
-    ("bogus A", BOGUS, DATA),
+    ("bogus A", BOGUS, DATA, "rrsig-invalid"),
     ("none A", INSECURE, NXDOMAIN),
     ("mx.tree A", INSECURE, DATA),
     records=ALIASES,
@@ -271,7 +339,7 @@ zone(
 )
 zone(
     "alias-star-unproven",
-    ("any.star A", BOGUS, "servfail"),
+    ("any.star A", BOGUS, "servfail", "denial-missing"),
     records=ALIASES,
     broken=[drop_all("NSEC")],
 )
@@ -283,19 +351,19 @@ zone(
 )
 zone(
     "dname-stripped",
-    ("mx.tree A", BOGUS, "servfail"),
+    ("mx.tree A", BOGUS, "servfail", "rrsig-missing"),
     records=ALIASES,
     broken=[strip("tree", "DNAME")],
 )
 zone(
     "dname-spoilt",
-    ("mx.tree A", BOGUS, "servfail"),
+    ("mx.tree A", BOGUS, "servfail", "rrsig-invalid"),
     records=ALIASES,
     broken=[spoil("tree", "DNAME")],
 )
 zone(
     "dname-redirected",
-    ("mx.tree A", BOGUS, "servfail"),
+    ("mx.tree A", BOGUS, "servfail", "rrsig-invalid"),
     records=ALIASES,
     broken=[change("tree", "DNAME", "nsec.test.", "nsec3.test.")],
 )

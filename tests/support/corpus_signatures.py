@@ -37,7 +37,11 @@ zone("ds-wrong-tag", *usual(BOGUS, "ds-no-key"), ds=refield(0, "1"))
 zone("ds-wrong-algorithm", ("mx A", BOGUS, DATA, "ds-no-key"), ds=refield(1, "8"))
 zone("ds-wrong-digest", *few(BOGUS, "ds-digest-mismatch"), ds=wrong_digest())
 zone("ds-wrong-and-right", *few(), ds=lambda found: [*wrong_digest()(found), *found])
-zone("ds-many-wrong", ("mx A", BOGUS, DATA), ds=only(*(f"{n} 13 2 {STRANGE}" for n in range(8))))
+zone(
+    "ds-many-wrong",
+    ("mx A", BOGUS, DATA, "ds-no-key"),
+    ds=only(*(f"{n} 13 2 {STRANGE}" for n in range(8))),
+)
 
 # --- signatures over keys ---
 SIG = "ds-key-sig-invalid"
@@ -50,11 +54,15 @@ zone(
 )
 zone(
     "dnskey-taken",
-    ("mx A", BOGUS, DATA),
+    ("mx A", BOGUS, DATA, "ds-key-sig-invalid"),
     keys=(KSK, ZSK, ZSK),
     broken=[take_away("@", "DNSKEY", "256 3 13")],
 )
-zone("dnskey-wrong-signer", ("mx A", BOGUS, DATA), broken=[field("@", "DNSKEY", 7, "test.")])
+zone(
+    "dnskey-wrong-signer",
+    ("mx A", BOGUS, DATA, "ds-key-sig-invalid"),
+    broken=[field("@", "DNSKEY", 7, "test.")],
+)
 
 # --- signatures over data ---
 for rdtype, owner, question in (
@@ -89,18 +97,18 @@ zone(
 )
 zone("stripped-wildcard", ("any TXT", BOGUS, DATA, "rrsig-missing"), broken=[strip("*", "TXT")])
 zone("spoilt-wildcard", ("any TXT", BOGUS, DATA, "rrsig-invalid"), broken=[spoil("*", "TXT")])
-zone("stripped-all", *few(BOGUS), broken=[strip_all()])
+zone("stripped-all", *few(BOGUS, "ds-key-not-signing"), broken=[strip_all()])
 zone(
     "stripped-all-but-keys",
     ("mx A", BOGUS, DATA, "rrsig-missing"),
-    ("mx AAAA", BOGUS, NODATA),
-    ("a.mx A", BOGUS, NXDOMAIN),
+    ("mx AAAA", BOGUS, NODATA, "rrsig-missing"),
+    ("a.mx A", BOGUS, NXDOMAIN, "rrsig-missing"),
     broken=[strip_all(rdtype) for rdtype in ("A", "MX", "NSEC", "SOA", "NS", "TXT")],
 )
 zone("expired", *usual(BOGUS), days=(-30, -1))
-zone("expired-just", ("mx A", BOGUS, DATA), days=(-30, -0.02))
-zone("early", *few(BOGUS), days=(2, 30))
-zone("early-just", ("mx A", BOGUS, DATA), days=(0.02, 30))
+zone("expired-just", ("mx A", BOGUS, DATA, "ds-key-sig-invalid"), days=(-30, -0.02))
+zone("early", *few(BOGUS, "ds-key-sig-invalid"), days=(2, 30))
+zone("early-just", ("mx A", BOGUS, DATA, "ds-key-sig-invalid"), days=(0.02, 30))
 zone(
     "expired-a",
     ("mx A", BOGUS, DATA, "rrsig-expired"),
@@ -122,7 +130,11 @@ zone(
     ("mx A", BOGUS, DATA, "rrsig-algorithm-unsupported"),
     broken=[field("mx", "A", 1, "200")],
 )
-zone("wrong-signer", ("mx A", BOGUS, DATA), broken=[field("mx", "A", 7, "other.@")])
+zone(
+    "wrong-signer",
+    ("mx A", BOGUS, DATA, "rrsig-signer-wrong"),
+    broken=[field("mx", "A", 7, "other.@")],
+)
 zone(
     "signer-above",
     ("mx A", BOGUS, DATA, "rrsig-signer-wrong"),
@@ -147,7 +159,7 @@ zone(
 )
 zone(
     "signer-below",
-    ("mx A", BOGUS, DATA),
+    ("mx A", BOGUS, DATA, "rrsig-signer-wrong"),
     broken=[resign("mx", "A", signer="mx.signer-below.test.")],
 )
 zone(
@@ -155,8 +167,10 @@ zone(
     ("mx A", BOGUS, DATA, "rrsig-labels-wrong"),
     broken=[resign("mx", "A", labels=4)],
 )
-zone("labels-changed", ("mx A", BOGUS, DATA), broken=[field("mx", "A", 2, "2")])
-zone("labels-too-few", ("mx A", BOGUS, DATA), broken=[resign("mx", "A", labels=2)])
+zone("labels-changed", ("mx A", BOGUS, DATA, "rrsig-invalid"), broken=[field("mx", "A", 2, "2")])
+zone(
+    "labels-too-few", ("mx A", BOGUS, DATA, "denial-missing"), broken=[resign("mx", "A", labels=2)]
+)
 zone(
     "labels-above-zone",
     ("mx A", BOGUS, DATA, "rrsig-labels-wrong"),
@@ -216,8 +230,12 @@ zone(
     records=RECORDS + "mx A 127.0.9.9\n",
     broken=[take_away("mx", "A", "127.0.9.9")],
 )
-zone("record-unsigned", ("new A", BOGUS, DATA), broken=[add("new", "A", "127.0.9.9")])
-zone("signature-moved", ("z A", BOGUS, DATA), broken=[lambda text: _moved(text)])
+zone(
+    "record-unsigned",
+    ("new A", BOGUS, DATA, "wildcard-not-denied"),
+    broken=[add("new", "A", "127.0.9.9")],
+)
+zone("signature-moved", ("z A", BOGUS, DATA, "rrsig-invalid"), broken=[lambda text: _moved(text)])
 
 
 def _beside_expired(text: SignedText) -> None:

@@ -1,7 +1,7 @@
 """The observer of one domain: what it asks, probes and keeps, and what a deadline leaves."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from scanner.model.names import Name
 from scanner.model.observation import (
     AddressObservation,
     AddressRecord,
+    AliasHop,
     DaneApplicability,
     HostAddress,
     Lookup,
@@ -23,6 +24,7 @@ from scanner.model.observation import (
     Vantage,
 )
 from scanner.model.vocabulary import DnssecStatus, Family, LookupOutcome, RRType
+from scanner.model.zones import ZoneObservation
 from scanner.observe.domain import DomainObserver
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -88,14 +90,15 @@ class RecordingProber:
 class Vouching:
     """A vantage monitor that records when it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, validating: bool = True) -> None:
+        self.validating = validating
         self.asked_at: list[float] = []
         self.since: list[float | None] = []
 
     async def confirm(self, *, since: float | None = None) -> Vantage:
         self.asked_at.append(trio.current_time())
         self.since.append(since)
-        return Vantage(resolver_up=True, resolver_validating=True)
+        return Vantage(resolver_up=True, resolver_validating=self.validating)
 
 
 def observer(
@@ -296,3 +299,64 @@ async def test_a_deadline_during_the_mx_lookup_is_our_own_fault(
     assert seen.route.mx.own_fault is not None
     assert seen.incomplete is not None
     assert seen.hosts == ()
+
+
+class KnownZones:
+    """A zone source that records the names it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[Name] = []
+
+    def zones_of(self, names: Iterable[Name]) -> tuple[ZoneObservation, ...]:
+        self.asked = list(names)
+        return (ZoneObservation(zone=Name("test"), status=DnssecStatus.SECURE, observed_at=NOW),)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_zones_of_every_name_that_was_looked_up_are_told(
+    autojump_clock: trio.testing.MockClock, trusted: bool
+) -> None:
+    """Hosts and TLSA names included; none while our own resolver cannot be trusted."""
+    resolver, zones = TableResolver(), KnownZones()
+    two_hosts(resolver)
+    watched = DomainObserver(
+        resolver=resolver,
+        prober=RecordingProber(),
+        vantage=Vouching(validating=trusted),
+        clock=FixedClock(),
+        zones=zones,
+    )
+    seen = await watched.observe(Name("p.test"))
+    if not trusted:
+        assert (seen.zones, zones.asked) == ((), [])
+        return
+    assert [zone.zone for zone in seen.zones] == ["test"]
+    assert set(zones.asked) == {
+        "p.test",
+        "mx1.p.test",
+        "mx2.p.test",
+        "_25._tcp.mx1.p.test",
+        "_25._tcp.mx2.p.test",
+    }
+
+
+async def test_alias_targets_lie_in_zones_too(autojump_clock: trio.testing.MockClock) -> None:
+    """The answer rests on the zones of all of them."""
+    resolver, zones = TableResolver(), KnownZones()
+    question = Question(Name("p.test"), RRType.MX)
+    hop = AliasHop(owner=question.name, target=Name("q.example"), status=DnssecStatus.SECURE)
+    resolver.table[question] = Lookup(
+        question=question,
+        outcome=LookupOutcome.NXDOMAIN,
+        status=DnssecStatus.SECURE,
+        aliases=(hop,),
+    )
+    watched = DomainObserver(
+        resolver=resolver,
+        prober=RecordingProber(),
+        vantage=Vouching(),
+        clock=FixedClock(),
+        zones=zones,
+    )
+    await watched.observe(Name("p.test"))
+    assert set(zones.asked) >= {"p.test", "q.example"}

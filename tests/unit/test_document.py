@@ -20,6 +20,7 @@ from exporters.document import (
     to_json_line,
 )
 from exporters.jsonl import JsonlSink
+from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name
 from scanner.model.observation import (
     ExtendedError,
@@ -39,7 +40,9 @@ from scanner.model.vocabulary import (
     LookupOutcome,
     Profile,
     RRType,
+    Severity,
 )
+from scanner.model.zones import ZoneNote
 
 SAMPLES = [pytest.param(make(), id=name) for name, make in sample_checks.ALL.items()]
 
@@ -424,3 +427,28 @@ def test_the_sink_reports_a_stream_that_breaks() -> None:
 
     with pytest.raises(BrokenPipeError):
         JsonlSink(Broken()).write([sample_checks.bogus()])
+
+
+def test_zones_and_the_chain_of_the_mx_answer_are_told() -> None:
+    """Where we validate ourselves."""
+    note = ZoneNote(reason=DnssecReason.KEY_UNUSED, severity=Severity.WARNING, message="one.")
+    broken = sample_checks.zone(
+        "example.org", DnssecStatus.BOGUS, reason=DnssecReason.DS_NO_KEY, notes=[note]
+    )
+    check = sample_checks.zoned(sample_checks.bogus(), sample_checks.zone("."), broken)
+    shown = document(check)
+    Draft202012Validator(load_schema()).validate(shown)
+    dnssec = shown["dnssec"]
+    assert (dnssec["zone"], dnssec["reason"]) == ("example.org", "ds-no-key")
+    zones = shown["zones"]
+    assert [zone["zone"] for zone in zones] == [".", "example.org"]
+    assert (zones[1]["status"], zones[1]["reason"], zones[1]["ede_code"]) == (
+        "bogus",
+        "ds-no-key",
+        9,
+    )
+    assert zones[1]["dnskeys"] == [{"key_tag": 4711, "algorithm": 13, "flags": 257, "bits": 256}]
+    assert zones[1]["signature_expiration"] == "2026-12-03T12:00:00.000000Z"
+    assert zones[1]["findings"] == [
+        {"code": "key-unused", "severity": "warning", "message": "one."}
+    ]

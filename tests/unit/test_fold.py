@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 import sample_checks
 
+from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.observation import DaneApplicability
 from scanner.model.reasons import Reason
 from scanner.model.transition import State, Transition
@@ -18,7 +19,9 @@ from scanner.model.vocabulary import (
     EntityType,
     HostOutcome,
     Profile,
+    Severity,
 )
+from scanner.model.zones import ZoneNote
 from scanner.transition.fold import (
     MAX_EVIDENCE,
     MAX_EVIDENCE_CHARACTERS,
@@ -421,3 +424,72 @@ def test_all_public_statuses_have_a_phase() -> None:
     for outcome in HostOutcome:
         state, _ = step(None, outcome.value, hours=0, entity_type=EntityType.MX)
         assert (state is None) == (outcome is HostOutcome.INCONCLUSIVE)
+
+
+class TestZones:
+    """A check folds the zones it went through, after the domain and its hosts."""
+
+    @staticmethod
+    def folded(
+        check: Check, states: dict[tuple[EntityType, str], State] | None = None
+    ) -> tuple[dict[tuple[EntityType, str], State], list[Transition]]:
+        moved, transitions = fold_check(
+            states or {}, check, profile=EXO, queue_life=QUEUE_LIFE, run_id="run"
+        )
+        return moved, [one for one in transitions if one.entity_type is EntityType.ZONE]
+
+    def test_each_zone_has_a_state_and_its_first_sight_is_a_transition(self) -> None:
+        """From the top down, without phase, code or the operator's labels."""
+        moved, transitions = self.folded(sample_checks.zoned())
+        assert [one.entity for one in transitions] == [".", "org", "example.org"]
+        assert {one.to_status for one in transitions} == {"secure"}
+        assert {one.to_phase for one in transitions} == {DeliveryPhase.UNKNOWN}
+        assert {(one.code, one.labels) for one in transitions} == {(None, ())}
+        assert moved[EntityType.ZONE, "org"].status == "secure"
+
+    def test_a_zone_that_breaks_tells_why(self) -> None:
+        """Code, keys and dates are evidence; so is the domain that met it."""
+        first = sample_checks.zoned()
+        states, _ = self.folded(first)
+        note = ZoneNote(
+            reason=DnssecReason.DS_NO_KEY, severity=Severity.ERROR, message="no such key."
+        )
+        broken = sample_checks.zone(
+            "example.org",
+            DnssecStatus.BOGUS,
+            reason=DnssecReason.DS_NO_KEY,
+            observed_at=sample_checks.NOW + timedelta(hours=1),
+            notes=[note],
+        )
+        _, (transition,) = self.folded(sample_checks.zoned(first, broken), states)
+        assert (transition.from_status, transition.to_status) == ("secure", "bogus")
+        assert (transition.from_reason, transition.to_reason) == (None, "ds-no-key")
+        assert transition.since == sample_checks.NOW
+        assert transition.failing_since == broken.observed_at
+        assert transition.bounces_from is None
+        evidence = dict(transition.evidence)
+        assert evidence["domain"] == "example.org"
+        assert evidence["ede"] == "9"
+        assert evidence["ds"] == "4711 13 2"
+        assert evidence["dnskey"] == "4711 13 257"
+        assert evidence["signature_expiration"] == "2026-12-03T12:00:00+00:00"
+        assert evidence["ds-no-key"] == "no such key."
+
+    def test_a_zone_that_many_domains_share_is_folded_once_for_each_look(self) -> None:
+        """The same observation again changes nothing."""
+        states, _ = self.folded(sample_checks.zoned())
+        moved, transitions = self.folded(sample_checks.zoned(), states)
+        assert (moved, transitions) == ({}, [])
+
+    def test_what_could_not_be_determined_changes_nothing(self) -> None:
+        """The zone is as it was known."""
+        states, _ = self.folded(sample_checks.zoned())
+        unclear = sample_checks.zone(
+            "org",
+            DnssecStatus.INDETERMINATE,
+            reason=DnssecReason.UPSTREAM_TIMEOUT,
+            observed_at=sample_checks.NOW + timedelta(hours=1),
+        )
+        moved, transitions = self.folded(sample_checks.zoned(None, unclear), states)
+        assert (EntityType.ZONE, "org") not in moved
+        assert transitions == []

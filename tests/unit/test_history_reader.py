@@ -388,3 +388,12 @@ def test_host_times_are_those_of_the_probes(tmp_path: Path) -> None:
     assert read == states
     assert read[EntityType.MX, "mx1.example.org"].last_seen_at == NOW
     assert read[EntityType.DOMAIN, "example.org"].last_seen_at == NOW + timedelta(minutes=5)
+
+
+def test_states_of_zones_hold_under_every_profile(tmp_path: Path) -> None:
+    """A zone's status is no sender's opinion."""
+    states = keep(tmp_path, [sample_checks.zoned()], profile=Profile.RFC7672)
+    zones = {key: state for key, state in states.items() if key[0] is EntityType.ZONE}
+    assert len(zones) == 3
+    read = last_states(tmp_path, EXO)
+    assert {key: state.status for key, state in read.items()} == dict.fromkeys(zones, "secure")

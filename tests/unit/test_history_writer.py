@@ -24,10 +24,20 @@ from exporters.history import (
     writer,
 )
 from exporters.history.arrow import arrow_schema
-from exporters.schema import CERTIFICATES, DOMAIN_CHECKS, HOST_CHECKS, RUNS, TABLES, TRANSITIONS
+from exporters.schema import (
+    CERTIFICATES,
+    DOMAIN_CHECKS,
+    HOST_CHECKS,
+    RUNS,
+    TABLES,
+    TRANSITIONS,
+    ZONE_CHECKS,
+)
+from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.transition import Transition
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import DeliveryPhase, EntityType, Profile
+from scanner.model.vocabulary import DeliveryPhase, DnssecStatus, EntityType, Profile, Severity
+from scanner.model.zones import ZoneNote
 
 FLUSH_EACH = HistoryLimits(flush_rows=1)
 
@@ -583,3 +593,56 @@ def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
     sink.close()
     assert len(rows_of(tmp_path, TRANSITIONS)) == 4
     assert len(rows_of(tmp_path, HOST_CHECKS)) == 4
+
+
+def test_a_zone_has_one_row_in_a_run_whichever_domains_share_it(tmp_path: Path) -> None:
+    """Its keys and dates are in it."""
+    sink = history(tmp_path, limits=FLUSH_EACH)
+    for domain in ("a.example", "b.example"):
+        check = history_files.at(sample_checks.zoned(), NOW, domain=domain)
+        sink.record(check)
+    sink.finish(RunOutcome.COMPLETED, ended_at=NOW + HOUR)
+    sink.close()
+    rows = rows_of(tmp_path, ZONE_CHECKS)
+    assert [row["dns_zone"] for row in rows] == [".", "example.org", "org"]
+    row = rows[1]
+    assert (row["status"], row["reason"], row["ede_code"]) == ("secure", None, None)
+    assert (row["parent"], row["observed_at"]) == ("org", NOW)
+    assert row["ds"] == [{"key_tag": 4711, "algorithm": 13, "digest_type": 2}]
+    assert row["dnskeys"] == [{"key_tag": 4711, "algorithm": 13, "flags": 257, "bits": 256}]
+    assert row["signature_expiration"] == NOW + timedelta(days=9)
+    assert row["signature_inception"] == NOW - timedelta(days=5)
+    assert row["findings"] == []
+    assert rows_of(tmp_path, RUNS)[0]["zone_checks"] == 3
+
+
+def test_a_zone_that_changes_in_a_run_has_a_row_for_each_state(tmp_path: Path) -> None:
+    """With what was found on it."""
+    sink = history(tmp_path)
+    sink.record(sample_checks.zoned())
+    note = ZoneNote(reason=DnssecReason.RRSIG_EXPIRED, severity=Severity.ERROR, message="ended.")
+    broken = sample_checks.zone(
+        "org", DnssecStatus.BOGUS, reason=DnssecReason.RRSIG_EXPIRED, notes=[note]
+    )
+    for _ in range(2):
+        sink.record(sample_checks.zoned(None, broken))
+    sink.close()
+    rows = [row for row in rows_of(tmp_path, ZONE_CHECKS) if row["dns_zone"] == "org"]
+    assert [(row["status"], row["reason"]) for row in rows] == [
+        ("secure", None),
+        ("bogus", "rrsig-expired"),
+    ]
+    assert rows[1]["ede_code"] == 7
+    assert rows[1]["findings"] == [
+        {"code": "rrsig-expired", "severity": "error", "message": "ended."}
+    ]
+
+
+def test_zones_known_as_written_are_bounded(tmp_path: Path) -> None:
+    """One that was forgotten is written once more."""
+    sink = history(tmp_path, limits=HistoryLimits(remembered_zones=2))
+    for name in ("a.test", "b.test", "c.test", "a.test"):
+        sink.record(sample_checks.zoned(None, sample_checks.zone(name)))
+    sink.close()
+    names = sorted(row["dns_zone"] for row in rows_of(tmp_path, ZONE_CHECKS))
+    assert names == ["a.test", "a.test", "b.test", "c.test"]

@@ -16,10 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporters import prometheus
 from exporters.prometheus import ResultMetrics, escape_label, render_results, write_textfile
 from exporters.schema import RESULT_METRICS
+from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.observation import DaneApplicability
 from scanner.model.transition import State
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import DeliveryPhase, EntityType, Profile
+from scanner.model.vocabulary import DeliveryPhase, DnssecStatus, EntityType, Profile
 
 ALL = [make() for make in sample_checks.ALL.values()]
 Labels = Mapping[str, str]
@@ -446,3 +447,70 @@ def test_a_textfile_in_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     """Not a silence."""
     with pytest.raises(FileNotFoundError):
         write_textfile(tmp_path / "missing" / "danewatch.prom", "")
+
+
+class TestZones:
+    """One set of series for each zone that lookups went through."""
+
+    def test_a_secure_zone_shows_when_its_first_signature_ends(self) -> None:
+        """Status without a reason."""
+        text = render_results([sample_checks.zoned()])
+        assert value(text, "zone_secure", dns_zone="org") == 1
+        assert value(text, "zone_bogus", dns_zone="org") == 0
+        assert value(text, "zone_status", dns_zone=".", status="secure", reason="") == 1
+        ends = sample_checks.NOW + timedelta(days=9)
+        name = "zone_signature_expiration_timestamp_seconds"
+        assert value(text, name, dns_zone="example.org") == ends.timestamp()
+        begins = sample_checks.NOW - timedelta(days=5)
+        name = "zone_signature_inception_timestamp_seconds"
+        assert value(text, name, dns_zone="example.org") == begins.timestamp()
+
+    def test_a_bogus_zone_keeps_the_date_of_what_has_ended(self) -> None:
+        """That is what an alert compares with now."""
+        ended = sample_checks.zone(
+            "example.org",
+            DnssecStatus.BOGUS,
+            reason=DnssecReason.RRSIG_EXPIRED,
+            ends=-timedelta(days=1),
+        )
+        text = render_results([sample_checks.zoned(None, ended)])
+        assert value(text, "zone_secure", dns_zone="example.org") == 0
+        assert value(text, "zone_bogus", dns_zone="example.org") == 1
+        labels = {"dns_zone": "example.org", "status": "bogus", "reason": "rrsig-expired"}
+        assert value(text, "zone_status", **labels) == 1
+        name = "zone_signature_expiration_timestamp_seconds"
+        when = sample_checks.NOW - timedelta(days=1)
+        assert value(text, name, dns_zone="example.org") == when.timestamp()
+
+    def test_a_zone_that_cannot_be_determined_stays_as_it_was_known(self) -> None:
+        """Without a state nothing is known, and nothing is said."""
+        unclear = sample_checks.zone("org", DnssecStatus.INDETERMINATE)
+        check = sample_checks.zoned(None, replace(unclear, signature_expiration=None))
+        nothing = render_results([check])
+        assert value(nothing, "zone_secure", dns_zone="org") is None
+        name = "zone_signature_expiration_timestamp_seconds"
+        assert value(nothing, name, dns_zone="org") is None
+        known = state("org", "bogus", entity_type=EntityType.ZONE)
+        text = render_results([check], states=known)
+        assert value(text, "zone_secure", dns_zone="org") == 0
+        assert value(text, "zone_bogus", dns_zone="org") == 1
+        assert value(text, "zone_status", dns_zone="org", status="indeterminate", reason="") == 1
+
+    def test_the_latest_look_counts_whichever_domain_made_it(self) -> None:
+        """Checks may finish in another order."""
+        later = sample_checks.zone(
+            "org", DnssecStatus.BOGUS, observed_at=sample_checks.NOW + timedelta(seconds=1)
+        )
+        text = render_results([sample_checks.zoned(None, later), sample_checks.zoned()])
+        assert value(text, "zone_bogus", dns_zone="org") == 1
+
+    def test_zones_go_with_the_last_domain_that_has_them(self) -> None:
+        """An inconclusive check, which saw none, takes none away."""
+        metrics = ResultMetrics()
+        check = sample_checks.zoned()
+        metrics.add(check)
+        metrics.add(replace(check, observation=replace(check.observation, zones=())))
+        metrics.retain([check.domain])
+        assert value(metrics.render(), "zone_secure", dns_zone="org") == 1
+        metrics.retain([])
+        assert "zone" not in metrics.render()

@@ -1,13 +1,21 @@
 """The shapes by which layers meet: clocks, resolvers, probers, sinks, sources."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from scanner.model.monitoring import (
+    Commit,
+    EntityKey,
+    FileBatch,
+    OutboxRow,
+    Snapshot,
+    StoredState,
+)
 from scanner.model.names import Name
 from scanner.model.observation import AddressObservation, HostAddress, Lookup, Question, Vantage
-from scanner.model.transition import Transition
+from scanner.model.transition import State, Transition
 from scanner.model.verdict import Check
 from scanner.model.zones import ZoneObservation
 
@@ -17,6 +25,14 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the current time, timezone-aware UTC."""
+        ...
+
+
+class WaitingClock(Clock, Protocol):
+    """A clock one can wait by, so that a service may live in faster or pretended time."""
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Return at or after ``moment``; at once (with a checkpoint) when it is past."""
         ...
 
 
@@ -90,3 +106,82 @@ class Target:
     domain: Name
     labels: tuple[tuple[str, str], ...] = ()
     source: str = ""
+
+
+class StateStore(Protocol):
+    """Keeps what a restart goes on from, and the outbox of the history, in one durable place.
+
+    All methods may block on disk and are called from one thread at a time. They raise OSError
+    (StoreError) when nothing was changed; a crash leaves each commit whole or not there.
+    """
+
+    def load(self) -> StoredState:
+        """Return everything kept."""
+        ...
+
+    def commit(self, commits: Sequence[Commit]) -> None:
+        """Make ``commits`` durable, all of them in one transaction."""
+        ...
+
+    def forget(self, domains: Iterable[Name]) -> None:
+        """Remove the schedule and snapshots of domains that are no longer watched."""
+        ...
+
+    def pending_rows(self) -> int:
+        """Return how many rows of the outbox are not yet in a file."""
+        ...
+
+    def assign(self, *, limit: int) -> tuple[FileBatch, ...]:
+        """Assign up to ``limit`` rows to files, durably; first those already assigned before.
+
+        What was assigned keeps its name and rows until ``settle``.
+        """
+        ...
+
+    def settle(self, name: str) -> None:
+        """Drop the rows of a file that stands."""
+        ...
+
+    def close(self) -> None:
+        """Close the store."""
+        ...
+
+
+class RowMaker(Protocol):
+    """Turns checks into rows of the history (pure but for what it remembers of certificates)."""
+
+    def rows_of(
+        self, check: Check, transitions: Sequence[Transition], *, heartbeat: bool
+    ) -> tuple[OutboxRow, ...]:
+        """Return the rows to keep: transitions always, the check where changed or ``heartbeat``."""
+        ...
+
+
+class BatchWriter(Protocol):
+    """Puts assigned rows into their files."""
+
+    def write_batch(self, batch: FileBatch) -> None:
+        """Write the file of ``batch``, or find that it stands whole; raises OSError otherwise."""
+        ...
+
+
+class ResultBoard(Protocol):
+    """Shows the latest results (the metrics page)."""
+
+    def show(
+        self,
+        check: Check,
+        *,
+        states: Mapping[EntityKey, State],
+        labels: tuple[tuple[str, str], ...],
+    ) -> tuple[Snapshot, ...]:
+        """Show ``check``; return what to keep for a restart."""
+        ...
+
+    def restore(self, snapshots: Iterable[Snapshot]) -> None:
+        """Show again what was kept; what cannot be read is left out."""
+        ...
+
+    def retain(self, domains: Iterable[Name]) -> None:
+        """Stop showing every domain that is not in ``domains``, and what only they led to."""
+        ...

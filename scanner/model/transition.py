@@ -25,6 +25,8 @@ class State:
     since: datetime
     last_seen_at: datetime
     failing_since: datetime | None = None
+    recent_changes: tuple[datetime, ...] = ()
+    """Times of the latest transitions, newest last, bounded; many of them are flapping."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

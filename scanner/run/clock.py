@@ -18,7 +18,7 @@ class SystemClock:
     async def sleep_until(self, moment: datetime) -> None:
         """Return at or after ``moment`` on the wall clock, also when it is set meanwhile."""
         await trio.lowlevel.checkpoint()
-        while (left := (moment - self.now()).total_seconds()) > 0:
+        while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - no event tells
             await trio.sleep(min(left, MAX_SLEEP_SECONDS))
 
 
@@ -41,6 +41,6 @@ class ScaledClock:
     async def sleep_until(self, moment: datetime) -> None:
         """Return at or after the pretended ``moment``."""
         await trio.lowlevel.checkpoint()
-        while (left := (moment - self.now()).total_seconds()) > 0:
+        while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - rounding
             # Not shorter than a microsecond of pretended time, so that rounding cannot spin.
             await trio.sleep(max(left / self._factor, 1e-6))

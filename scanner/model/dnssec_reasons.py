@@ -33,6 +33,7 @@ class DnssecReason(StrEnum):
     DS_KEY_NOT_ZONE_KEY = "ds-key-not-zone-key"
     DS_KEY_REVOKED = "ds-key-revoked"
     DS_KEY_NOT_SEP = "ds-key-not-sep"
+    ENTRY_KEY_REVOKED = "entry-key-revoked"
     DS_ALGORITHM_UNSUPPORTED = "ds-algorithm-unsupported"
     DS_DIGEST_UNSUPPORTED = "ds-digest-unsupported"
     DS_EXTRA = "ds-extra"

@@ -147,7 +147,7 @@ _DELEGATION = {
     R.DS_KEY_REVOKED: info(
         _BOGUS,
         9,
-        "The DS announces a key that has been revoked.",
+        "The DS announces a key that has been revoked since, and has another key tag now.",
         DELEGATE,
     ),
     R.DS_KEY_NOT_SEP: info(
@@ -155,6 +155,13 @@ _DELEGATION = {
         None,
         "The DS announces a key without the SEP bit. It works; the bit is a hint only.",
         NOTHING,
+    ),
+    R.ENTRY_KEY_REVOKED: info(
+        _WARNING,
+        None,
+        "The key that the DS announces has the REVOKE bit set. Resolvers in common use accept it"
+        " from a DS; one that reads RFC 5011 strictly need not.",
+        "Give the registrar the DS of a key that is not revoked, then take the revoked one out.",
     ),
     R.DS_ALGORITHM_UNSUPPORTED: info(
         _INSECURE,

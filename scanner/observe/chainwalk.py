@@ -53,7 +53,6 @@ from scanner.wire.dnsframe import MalformedResponseError, RawRecord
 from scanner.wire.dnsrdata import CLASS_IN, TYPE_CODES, read_record
 
 _DOUBTFUL = frozenset({DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE})
-_DATE_REASONS = frozenset({DnssecReason.RRSIG_EXPIRED, DnssecReason.RRSIG_NOT_YET_VALID})
 _OWN_LIMIT = "more queries than are allowed for one question"
 
 
@@ -469,14 +468,8 @@ def _errors_of(validation: Validation) -> tuple[ExtendedError, ...]:
 
 
 def _ede_of(answer: Answer) -> int | None:
-    """Return the extended error of the cause; dates and the like say more than "bogus"."""
-    if answer.reason is None:
-        return None
-    if answer.reason is DnssecReason.DS_KEY_SIG_INVALID:
-        for noted in answer.findings:
-            if noted.reason in _DATE_REASONS:
-                return dnssec_info(noted.reason).ede
-    return dnssec_info(answer.reason).ede
+    """Return the extended error of the cause (RFC 8914)."""
+    return None if answer.reason is None else dnssec_info(answer.reason).ede
 
 
 def _own_limit(answer: Answer) -> str | None:

@@ -116,8 +116,8 @@ CASES = [
     # The chain is broken: each way the founding document names, and more.
     case("ds-wrong-tag", BOGUS, ds="wrong-tag", ede=9, reason="ds-no-key"),
     case("ds-wrong-digest", BOGUS, ds="wrong-digest", ede=9, reason="ds-digest-mismatch"),
-    case("expired", BOGUS, days=-3, ede=7, reason="ds-key-sig-invalid"),
-    case("not-yet-valid", BOGUS, days=60, ede=8, reason="ds-key-sig-invalid"),
+    case("expired", BOGUS, days=-3, ede=7, reason="rrsig-expired"),
+    case("not-yet-valid", BOGUS, days=60, ede=8, reason="rrsig-not-yet-valid"),
     case("spoilt", BOGUS, spoil=("mx.spoilt.test. A",), ede=6, reason="rrsig-invalid"),
     case("stripped", BOGUS, drop=("mx.stripped.test. A",), ede=10, reason="rrsig-missing"),
     case(

@@ -245,7 +245,7 @@ parent(
     reason="opt-out-not-set",
 )
 parent("p-optout-ds-dropped", BOGUS, drop("child", "DS"), **OPT_OUT, reason="ds-bit-set")
-parent("p-expired", BOGUS, days=(-30, -1), reason="ds-key-sig-invalid")
+parent("p-expired", BOGUS, days=(-30, -1), reason="rrsig-expired")
 parent("p-no-ds", INSECURE, ds=only())
 parent("p-ns-unsigned-is-fine", SECURE, change("@", "NS", "ns.", "mx."))
 

@@ -47,8 +47,16 @@ zone(
 SIG = "ds-key-sig-invalid"
 zone("dnskey-spoilt", *few(BOGUS, SIG), broken=[spoil("@", "DNSKEY")])
 zone("dnskey-stripped", *few(BOGUS, "ds-key-not-signing"), broken=[strip("@", "DNSKEY")])
-zone("dnskey-expired", ("mx A", BOGUS, DATA, SIG), broken=[dated("@", "DNSKEY", -30, -1)])
-zone("dnskey-early", ("mx A", BOGUS, DATA, SIG), broken=[dated("@", "DNSKEY", 1, 30)])
+zone(
+    "dnskey-expired",
+    ("mx A", BOGUS, DATA, "rrsig-expired"),
+    broken=[dated("@", "DNSKEY", -30, -1)],
+)
+zone(
+    "dnskey-early",
+    ("mx A", BOGUS, DATA, "rrsig-not-yet-valid"),
+    broken=[dated("@", "DNSKEY", 1, 30)],
+)
 zone(
     "dnskey-added", ("mx A", BOGUS, DATA, SIG), broken=[add("@", "DNSKEY", extra.dnskey.to_text())]
 )
@@ -106,9 +114,9 @@ zone(
     broken=[strip_all(rdtype) for rdtype in ("A", "MX", "NSEC", "SOA", "NS", "TXT")],
 )
 zone("expired", *usual(BOGUS), days=(-30, -1))
-zone("expired-just", ("mx A", BOGUS, DATA, "ds-key-sig-invalid"), days=(-30, -0.02))
-zone("early", *few(BOGUS, "ds-key-sig-invalid"), days=(2, 30))
-zone("early-just", ("mx A", BOGUS, DATA, "ds-key-sig-invalid"), days=(0.02, 30))
+zone("expired-just", ("mx A", BOGUS, DATA, "rrsig-expired"), days=(-30, -0.02))
+zone("early", *few(BOGUS, "rrsig-not-yet-valid"), days=(2, 30))
+zone("early-just", ("mx A", BOGUS, DATA, "rrsig-not-yet-valid"), days=(0.02, 30))
 zone(
     "expired-a",
     ("mx A", BOGUS, DATA, "rrsig-expired"),

@@ -69,6 +69,8 @@ TYPE_DNSKEY = 48
 _DATES = frozenset({DnssecReason.RRSIG_EXPIRED, DnssecReason.RRSIG_NOT_YET_VALID})
 
 _PROGRESS = (
+    DnssecReason.RRSIG_EXPIRED,
+    DnssecReason.RRSIG_NOT_YET_VALID,
     DnssecReason.DS_KEY_SIG_INVALID,
     DnssecReason.WORK_LIMIT,
     DnssecReason.DS_KEY_NOT_SIGNING,
@@ -405,8 +407,8 @@ class _Entering:
         for key in same[: self.work.policy.max_equal_key_tags_for_ds]:
             if not digest_matches(ds, self.labels, key):
                 continue
-            if key.is_revoked:
-                return DnssecReason.DS_KEY_REVOKED
+            if key.is_revoked and self.parent is None:
+                return DnssecReason.DS_KEY_REVOKED  # never a trust anchor (RFC 5011 §2.1)
             if not key.is_zone_key:
                 return DnssecReason.DS_KEY_NOT_ZONE_KEY
             return key
@@ -439,7 +441,13 @@ class _Entering:
             if isinstance(match, DnssecReason):
                 values = ds_values(ds, self.dnskeys)
                 self.fail(DnssecReason.DS_EXTRA, TYPE_DS, self._above, values)
-            elif not match.is_secure_entry_point and match.key_tag in good:
+                continue
+            if match.key_tag not in good:
+                continue
+            if match.is_revoked:
+                values = ds_values(ds, self.dnskeys)
+                self.fail(DnssecReason.ENTRY_KEY_REVOKED, TYPE_DNSKEY, self.name, values)
+            if not match.is_secure_entry_point:
                 self.fail(DnssecReason.DS_KEY_NOT_SEP, TYPE_DNSKEY, self.name)
 
     def _refuse(
@@ -464,31 +472,43 @@ class _Entering:
             # The library refuses what the policy allows; as good as unknown to us.
             self.fail(DnssecReason.DS_ALGORITHM_UNSUPPORTED, TYPE_DS, self._above)
             return
+        about = self._about_signatures(checked, entry)
         if self.parent is None:
-            self._refuse_anchor(checked)
+            self._refuse_anchor(checked, about)
         for reason, values in sorted(reasons, key=lambda item: _progress(item[0])):
-            if reason is not unsupported:
+            if reason in _DATES:
+                # The key is the right one, and only its signature is out of time: that is the
+                # cause, told with the dates rather than with the DS.
+                self._lead_with(reason, about)
+            elif reason is not unsupported:
                 state = DnssecStatus.INDETERMINATE if reason is DnssecReason.WORK_LIMIT else None
                 self.fail(reason, TYPE_DNSKEY, self.name, values, state)
-        if entry.keys:
-            self.findings += [
-                noted
-                for noted in rrset_findings(
-                    checked,
-                    entry,
-                    now=self.work.now,
-                    policy=self.work.policy,
-                    server=self.server,
-                )
-                if noted.reason is not DnssecReason.RRSIG_NO_KEY
-            ]
+        self.findings += [noted for noted in about if noted not in self.findings]
         if self.reason is None:
             self.fail(DnssecReason.DS_NO_KEY, TYPE_DNSKEY, self.name)
 
-    def _refuse_anchor(self, checked: CheckedRRset) -> None:
+    def _about_signatures(self, checked: CheckedRRset, entry: TrustedZone) -> list[DnssecFinding]:
+        """Return what is wrong with the signatures over the keys, those of unknown keys aside."""
+        if not entry.keys:
+            return []
+        found = rrset_findings(
+            checked, entry, now=self.work.now, policy=self.work.policy, server=self.server
+        )
+        return [noted for noted in found if noted.reason is not DnssecReason.RRSIG_NO_KEY]
+
+    def _lead_with(self, reason: DnssecReason, about: list[DnssecFinding]) -> None:
+        """Let a finding on a signature be the cause, unless there is one already."""
+        self.findings += [n for n in about if n.reason is reason and n not in self.findings]
+        if self.reason is None:
+            self.reason, self.status = reason, DnssecStatus.BOGUS
+
+    def _refuse_anchor(self, checked: CheckedRRset, about: list[DnssecFinding]) -> None:
         if not checked.signatures and self.name == ROOT:
             self.own_fault = "the resolver's answers lack signatures even for the root zone"
             self.fail(DnssecReason.UPSTREAM_NO_DNSSEC, TYPE_DNSKEY, self.name)
+            return
+        if checked.reason in _DATES:
+            self._lead_with(checked.reason, about)
             return
         self.fail(DnssecReason.ANCHOR_NOT_SIGNING, TYPE_DNSKEY, self.name)
 
@@ -508,7 +528,7 @@ class _Entering:
         if (key.key_tag, key.algorithm) not in signed:
             return DnssecReason.DS_KEY_NOT_SIGNING
         reason = signed[key.key_tag, key.algorithm]
-        if reason is DnssecReason.RRSIG_ALGORITHM_UNSUPPORTED:
+        if reason is DnssecReason.RRSIG_ALGORITHM_UNSUPPORTED or reason in _DATES:
             return reason
         return DnssecReason.WORK_LIMIT if cut_short else DnssecReason.DS_KEY_SIG_INVALID
 

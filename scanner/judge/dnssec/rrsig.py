@@ -24,6 +24,7 @@ from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.vocabulary import DnssecStatus
 
 _TYPE_DS = 43
+_TYPE_DNSKEY = 48
 
 _TELLING = (
     DnssecReason.RRSIG_EXPIRED,
@@ -145,9 +146,12 @@ class Verifier:
         keys = zone.keys_for(rrsig.key_tag, rrsig.algorithm)
         if not keys:
             return DnssecReason.RRSIG_NO_KEY
-        usable = [key for key in keys if not key.dnskey.is_revoked]
+        # A revoked key signs its own revocation and nothing else (RFC 5011 §2.1). Whether it may
+        # also lead to the others is decided where it is matched with DS or anchor.
+        over_keys = rrset.rdtype == _TYPE_DNSKEY
+        usable = [key for key in keys if over_keys or not key.dnskey.is_revoked]
         if not usable:
-            return DnssecReason.RRSIG_KEY_REVOKED  # RFC 5011 §2.1
+            return DnssecReason.RRSIG_KEY_REVOKED
         sound = [key for key in usable if key.problem is None]
         if not sound:
             return usable[0].problem

@@ -239,5 +239,9 @@ def _with_absolute_paths(config: Config, directory: Path) -> Config:
             "metrics": config.metrics.model_copy(
                 update={"textfile": absolute(config.metrics.textfile)}
             ),
+            "state": config.state.model_copy(update={"file": absolute(config.state.file)}),
+            "http": config.http.model_copy(
+                update={"web_config_file": absolute(config.http.web_config_file)}
+            ),
         }
     )

@@ -3,77 +3,21 @@
 The loader checks against these declarations, the documentation is written from them, and a test
 holds that each of them reaches the scanner. Rules: a unit stands in the name (``_seconds``,
 ``_days``) and in the table; a default is what a careful operator would choose; an option on the
-command line always wins over the file.
+command line always wins over the file. Those of the monitoring service stand in
+``scanner.config.service``.
 """
 
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
-from scanner.model.names import InvalidNameError, parse_domain
+from scanner.config.declare import EhloName, Path, Section, Server, section, setting
+from scanner.config.service import (
+    HistorySection,
+    HttpSection,
+    LogSection,
+    ScheduleSection,
+    SelfTestSection,
+    StateSection,
+    TargetsSection,
+)
 from scanner.model.vocabulary import CodeSet, Profile, Scenario1Scope, ValidationMode
-from scanner.observe.dnsserver import parse_server
-
-
-class Section(BaseModel):
-    """One table of the file. Unknown keys are mistakes, and nothing is converted silently."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-
-def setting(
-    default: Any,
-    sentence: str,
-    *,
-    unit: str | None = None,
-    shown_default: str | None = None,
-    example: str | None = None,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    lax: bool = False,
-) -> Any:
-    """Declare one setting.
-
-    ``shown_default`` replaces the default in the documentation where the value alone says little.
-    ``example`` is a TOML value. ``lax`` lets TOML text become an enum member, or an array a tuple.
-    """
-    return Field(
-        default=default,
-        description=sentence,
-        ge=at_least,
-        le=at_most,
-        strict=False if lax else None,
-        json_schema_extra={"unit": unit, "shown_default": shown_default, "example": example},
-    )
-
-
-def _server(text: str) -> str:
-    parse_server(text)
-    return text.strip()
-
-
-def parse_ehlo_name(text: str) -> str:
-    """Return ``text`` as an EHLO argument: a domain name or ``localhost`` (RFC 5321 §4.1.1.1).
-
-    Raises ValueError with a sentence for an operator.
-    """
-    if text.strip().lower() == "localhost":
-        return "localhost"
-    try:
-        return parse_domain(text)
-    except InvalidNameError as error:
-        raise ValueError(f"not a host name: {error}") from None
-
-
-def _path(text: str) -> str:
-    if not text.strip() or "\0" in text:
-        raise ValueError("not a path")
-    return text
-
-
-Server = Annotated[str, Field(strict=True), AfterValidator(_server)]
-Path = Annotated[str, Field(strict=True), AfterValidator(_path)]
-EhloName = Annotated[str, AfterValidator(parse_ehlo_name)]
 
 
 class ResolverSection(Section):
@@ -276,29 +220,6 @@ class LimitsSection(Section):
     )
 
 
-class TargetsSection(Section):
-    """Which domains are watched."""
-
-    files: tuple[Path, ...] = setting(
-        (),
-        "Target lists: files, directories or globs, relative to the configuration file.",
-        shown_default="none",
-        example='["/etc/danewatch/targets.d"]',
-        lax=True,
-    )
-
-
-class HistorySection(Section):
-    """Where results are kept."""
-
-    directory: Path | None = setting(
-        None,
-        "Directory of the Parquet history, relative to the configuration file.",
-        shown_default="none",
-        example='"/var/lib/danewatch/history"',
-    )
-
-
 class MetricsSection(Section):
     """How results are shown to Prometheus."""
 
@@ -311,11 +232,6 @@ class MetricsSection(Section):
     )
 
 
-def section(kind: type[Section]) -> Any:
-    """Declare one table of the file, with the defaults of its settings."""
-    return Field(default_factory=kind)
-
-
 class Config(Section):
     """A whole configuration file. An empty file is a valid one."""
 
@@ -325,5 +241,10 @@ class Config(Section):
     smtp: SmtpSection = section(SmtpSection)
     limits: LimitsSection = section(LimitsSection)
     targets: TargetsSection = section(TargetsSection)
+    schedule: ScheduleSection = section(ScheduleSection)
+    self_test: SelfTestSection = section(SelfTestSection)
+    state: StateSection = section(StateSection)
     history: HistorySection = section(HistorySection)
     metrics: MetricsSection = section(MetricsSection)
+    http: HttpSection = section(HttpSection)
+    log: LogSection = section(LogSection)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from scanner.config import Config, ConfigError, ConfigProblem, load_config
+from scanner.config.declare import parse_listen_address
 from scanner.config.lines import line_of, locate_keys
 from scanner.config.reference import example
 from scanner.model.vocabulary import CodeSet, Profile, Scenario1Scope, ValidationMode
@@ -111,8 +112,8 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
             ),
         ),
         (
-            "[history]\nqqq = 1",
-            (2, "history.qqq", "", "unknown setting", "[history] has directory"),
+            "[state]\nqqq = 1",
+            (2, "state.qqq", "", "unknown setting", "[state] has file"),
         ),
         (
             "port = 25",
@@ -324,6 +325,24 @@ def test_keys_are_located_in_every_way_toml_writes_them() -> None:
     }
     assert line_of(("t", "h", "i"), locate_keys(text)) == 11
     assert line_of(("z",), locate_keys(text)) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["9798", "localhost:9798", "::1:9798", "[127.0.0.1]:1", "1.1.1.1:x"]
+)
+def test_a_listen_address_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    """An address and a port, IPv6 in brackets; names are not looked up."""
+    (problem,) = problems(tmp_path, f'[http]\nlisten = "{text}"')
+    assert problem.reason == "write ADDR:PORT, as in 127.0.0.1:9798 or [::1]:9798"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:9798", ("::1", 9798))],
+)
+def test_a_listen_address_is_address_and_port(text: str, meant: tuple[str, int]) -> None:
+    """Port 0 is any free one."""
+    assert parse_listen_address(text) == meant
 
 
 def test_example_shows_every_setting_and_loads(tmp_path: Path) -> None:

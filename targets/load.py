@@ -61,6 +61,12 @@ def load_targets(paths: Sequence[str | Path], limits: TargetLimits | None = None
     return collector.result()
 
 
+def files_of(paths: Sequence[str | Path], limits: TargetLimits | None = None) -> tuple[Path, ...]:
+    """Return the files that ``paths`` stand for now, whether or not they can be read."""
+    bounds = limits or TargetLimits()
+    return tuple(_expand(paths, _Collector(bounds), bounds))
+
+
 @dataclass(slots=True)
 class _Collector:
     limits: TargetLimits

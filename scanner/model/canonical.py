@@ -5,7 +5,7 @@ root's empty label, so that the tuple order *is* the canonical order, an ancesto
 and comparing costs what comparing tuples costs. The root is ``()``.
 """
 
-from scanner.model.names import Name, labels_of, name_from_labels
+from scanner.model.names import MAX_LABEL_OCTETS, Name, labels_of, name_from_labels
 
 CanonicalName = tuple[bytes, ...]
 
@@ -29,12 +29,10 @@ def name_of(labels: CanonicalName) -> Name:
 
 def wire_form(labels: CanonicalName) -> bytes:
     """Return the uncompressed lower-case wire form (RFC 4034 §6.2)."""
-    out = bytearray()
-    for label in reversed(labels):
-        out.append(len(label))
-        out += label
-    out.append(0)
-    return bytes(out)
+    return b"".join([_LENGTHS[len(label)] + label for label in reversed(labels)]) + b"\x00"
+
+
+_LENGTHS = [bytes((length,)) for length in range(MAX_LABEL_OCTETS + 1)]
 
 
 def is_at_or_below(name: CanonicalName, ancestor: CanonicalName) -> bool:

@@ -12,11 +12,14 @@ Rules
 - Names come out as ``Name``: lower case, escaped, so comparing them is comparing strings.
 """
 
+import struct
 from typing import NamedTuple
 
 from scanner.model.names import MAX_NAME_OCTETS, Name, name_from_labels
 
 HEADER_OCTETS = 12
+_HEADER = struct.Struct("!6H")  # RFC 1035 §4.1.1
+_FIXED = struct.Struct("!HHIH")  # RFC 1035 §4.1.3: type, class, TTL, length of RDATA
 MAX_MESSAGE_OCTETS = 65_535  # RFC 1035 §4.2.2, the TCP length field
 MAX_NAME_JUMPS = 127
 """Compression pointers followed for one name; a name has at most 127 labels (RFC 1035 §3.1)."""
@@ -69,8 +72,7 @@ def read_header(wire: bytes) -> Header:
     """Return the header. Raises MalformedResponseError for fewer than 12 octets."""
     if len(wire) < HEADER_OCTETS:
         raise MalformedResponseError(f"{len(wire)} octets, shorter than a DNS header")
-    words = (int.from_bytes(wire[i : i + 2]) for i in range(0, HEADER_OCTETS, 2))
-    return Header(*words)
+    return Header._make(_HEADER.unpack_from(wire))
 
 
 def read_question(wire: bytes, header: Header) -> RawQuestion:
@@ -85,13 +87,17 @@ def read_question(wire: bytes, header: Header) -> RawQuestion:
     return RawQuestion(name, rdtype, rdclass, offset + 4)
 
 
-def read_sections(wire: bytes, header: Header, offset: int) -> Sections:
+def read_sections(
+    wire: bytes, header: Header, offset: int, *, asked: Name | None = None
+) -> Sections:
     """Return the three record sections that begin at ``offset``.
+
+    ``asked`` is the name that ``read_question`` found, to which most owners are a pointer.
 
     Raises MalformedResponseError when the counts promise more than there is, and when octets are
     left over: a message whose counts are wrong is not trusted to have been cut where we cut it.
     """
-    names: dict[int, Name] = {}
+    names: dict[int, Name] = {} if asked is None else {HEADER_OCTETS: asked}
     answer, offset = _read_records(wire, offset, header.answers, names)
     authority, offset = _read_records(wire, offset, header.authorities, names)
     additional, offset = _read_records(wire, offset, header.additionals, names)
@@ -109,10 +115,8 @@ def _read_records(
         start = offset + 10
         if start > len(wire):
             raise MalformedResponseError("the message ends inside a record")
-        rdtype = int.from_bytes(wire[offset : offset + 2])
-        rdclass = int.from_bytes(wire[offset + 2 : offset + 4])
-        ttl = int.from_bytes(wire[offset + 4 : offset + 8])
-        end = start + int.from_bytes(wire[offset + 8 : start])
+        rdtype, rdclass, ttl, length = _FIXED.unpack_from(wire, offset)
+        end = start + length
         if end > len(wire):
             raise MalformedResponseError("the message ends inside RDATA")
         records.append(RawRecord(owner, rdtype, rdclass, ttl, start, end))

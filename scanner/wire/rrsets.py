@@ -19,6 +19,7 @@ import binascii
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from scanner.model.canonical import CanonicalName, canonical, wire_form
 from scanner.model.dnssec import (
@@ -120,7 +121,7 @@ def decode_signed(
             server=server,
             truncated=True,
         )
-    sections = read_sections(wire, header, asked.end)
+    sections = read_sections(wire, header, asked.end, asked=asked.name)
     extended_rcode, errors = read_opt(wire, sections.additional)
     signatures = _read_signatures(wire, (*sections.answer, *sections.authority))
     return SignedMessage(
@@ -129,7 +130,7 @@ def decode_signed(
         rcode=header.flags & 0xF | extended_rcode << 4,
         answer=_read_rrsets(wire, sections.answer, signatures),
         authority=_read_rrsets(wire, sections.authority, signatures),
-        edns=any(raw.rdtype == TYPE_OPT for raw in sections.additional),
+        edns=TYPE_OPT in [raw.rdtype for raw in sections.additional],
         extended_errors=errors,
         server=server,
     )
@@ -155,28 +156,59 @@ _Signatures = dict[tuple[Name, int], dict[bytes, Rrsig]]
 """By owner and type covered, then by RDATA, so that doubles count once."""
 
 
+class _Signer(NamedTuple):
+    """The signer's name of one RRSIG as it stands in the message, and what it comes to."""
+
+    octets: bytes
+    name: Name
+    labels: CanonicalName
+    wire_form: bytes
+
+
 def _read_signatures(wire: bytes, records: Sequence[RawRecord]) -> _Signatures:
     found: _Signatures = {}
+    last: _Signer | None = None
     for raw in records:
-        if raw.rdtype == TYPE_RRSIG and raw.rdclass == CLASS_IN:
-            signature = _read_rrsig(wire, raw)
-            if signature is not None:
-                kept = found.setdefault((raw.owner, signature.type_covered), {})
-                kept.setdefault(signature.header + signature.signature, signature)
+        if raw.rdtype != TYPE_RRSIG or raw.rdclass != CLASS_IN:
+            continue
+        signer = _read_signer(wire, raw, last)
+        if signer is not None:
+            last = signer
+            signature = _read_rrsig(wire, raw, signer)
+            kept = found.setdefault((raw.owner, signature.type_covered), {})
+            kept.setdefault(signature.header + signature.signature, signature)
     return found
 
 
-def _read_rrsig(wire: bytes, raw: RawRecord) -> Rrsig | None:
-    start, end = raw.start, raw.end
-    if end - start <= _RRSIG_FIXED_OCTETS:
-        return None
+def _read_signer(wire: bytes, raw: RawRecord, last: _Signer | None) -> _Signer | None:
+    """Return the signer's name in an RRSIG; None where there is none that can be read.
+
+    All signatures of a reply name the same one or two zones, so ``last``, the one before, is
+    compared as octets first. A name ends where it says it ends: octets that begin alike and are
+    a whole name are the same name.
+    """
+    start = raw.start + _RRSIG_FIXED_OCTETS
+    if last is not None and wire.startswith(last.octets, start, raw.end):
+        return last
     try:
-        labels, after = _labels_within(wire, start + _RRSIG_FIXED_OCTETS, end)
+        labels, after = _labels_within(wire, start, raw.end)
     except MalformedResponseError:
         return None
-    signer = tuple(label.lower() for label in reversed(labels))
-    fixed = wire[start : start + _RRSIG_FIXED_OCTETS]
-    covered, algorithm, count, original_ttl, expiration, inception, tag = _RRSIG_FIXED.unpack(fixed)
+    canonical_labels = tuple(label.lower() for label in reversed(labels))
+    return _Signer(
+        wire[start:after],
+        name_from_labels(labels),
+        canonical_labels,
+        wire_form(canonical_labels),
+    )
+
+
+def _read_rrsig(wire: bytes, raw: RawRecord, signer: _Signer) -> Rrsig:
+    start = raw.start
+    covered, algorithm, count, original_ttl, expiration, inception, tag = _RRSIG_FIXED.unpack_from(
+        wire, start
+    )
+    after_fixed = start + _RRSIG_FIXED_OCTETS
     return Rrsig(
         type_covered=covered,
         algorithm=algorithm,
@@ -185,10 +217,10 @@ def _read_rrsig(wire: bytes, raw: RawRecord) -> Rrsig | None:
         expiration=expiration,
         inception=inception,
         key_tag=tag,
-        signer=name_from_labels(labels),
-        signer_labels=signer,
-        signature=wire[after:end],
-        header=fixed + wire_form(signer),
+        signer=signer.name,
+        signer_labels=signer.labels,
+        signature=wire[after_fixed + len(signer.octets) : raw.end],
+        header=wire[start:after_fixed] + signer.wire_form,
         ttl=_ttl(raw),
     )
 
@@ -200,8 +232,12 @@ def _read_rrsets(
     for raw in records:
         if raw.rdclass != CLASS_IN or raw.rdtype in (TYPE_RRSIG, TYPE_OPT):
             continue
-        group = groups.setdefault((raw.owner, raw.rdtype), _Group(_ttl(raw)))
-        group.ttl = min(group.ttl, _ttl(raw))
+        ttl = _ttl(raw)
+        group = groups.get((raw.owner, raw.rdtype))
+        if group is None:
+            group = groups[raw.owner, raw.rdtype] = _Group(ttl)
+        elif ttl < group.ttl:
+            group.ttl = ttl
         group.rdatas.append(_canonical_rdata(wire, raw))
     return tuple(
         _make_rrset(owner, rdtype, group, signatures) for (owner, rdtype), group in groups.items()

@@ -13,11 +13,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from scanner.judge.dnssec.policy import DnssecPolicy, Sha1Policy
 from scanner.model.canonical import CanonicalName, wire_form
@@ -73,17 +73,10 @@ class LoadedKey:
 
     def verify(self, signature: bytes, data: bytes) -> Verdict:
         """Return whether ``signature`` over ``data`` was made by this key. One unit of work."""
-        algorithm = self.dnskey.algorithm
-        key = self.public
+        if self.public is None:
+            return Verdict.BAD
         try:
-            if isinstance(key, rsa.RSAPublicKey):
-                key.verify(signature, data, _PKCS1, _RSA_HASHES[algorithm])
-            elif isinstance(key, ec.EllipticCurvePublicKey):
-                key.verify(_dss_signature(signature, algorithm), data, _ECDSA[algorithm])
-            elif key is not None:
-                key.verify(signature, data)
-            else:
-                return Verdict.BAD
+            _VERIFIERS[self.dnskey.algorithm](self.public, signature, data)
         except InvalidSignature:
             return Verdict.BAD
         except UnsupportedAlgorithm:
@@ -92,7 +85,26 @@ class LoadedKey:
 
 
 _PKCS1 = padding.PKCS1v15()
-_ECDSA = {number: ec.ECDSA(digest) for number, (_, digest) in _CURVES.items()}
+_Verify = Callable[[Any, bytes, bytes], None]
+
+
+def _by_rsa(digest: hashes.HashAlgorithm) -> _Verify:
+    return lambda key, signature, data: key.verify(signature, data, _PKCS1, digest)
+
+
+def _by_ecdsa(digest: hashes.HashAlgorithm) -> _Verify:
+    scheme = ec.ECDSA(digest)
+    return lambda key, signature, data: key.verify(_dss_signature(signature), data, scheme)
+
+
+_VERIFIERS: dict[int, _Verify] = {
+    **{number: _by_rsa(digest) for number, digest in _RSA_HASHES.items()},
+    **{number: _by_ecdsa(digest) for number, (_, digest) in _CURVES.items()},
+    15: lambda key, signature, data: key.verify(signature, data),
+    16: lambda key, signature, data: key.verify(signature, data),
+}
+"""How a loaded key of each algorithm verifies; a table, because asking a key for its class costs
+more than the rest of the call."""
 
 
 def is_supported(algorithm: int, policy: DnssecPolicy) -> bool:
@@ -176,9 +188,22 @@ def _rsa_numbers(octets: bytes) -> tuple[int, int]:
     return int.from_bytes(exponent), int.from_bytes(modulus)
 
 
-def _dss_signature(signature: bytes, algorithm: int) -> bytes:
-    """Return the DER form of r and s, which DNSSEC just concatenates (RFC 6605 §4)."""
-    half = _COORDINATE_OCTETS[algorithm]
-    return encode_dss_signature(
-        int.from_bytes(signature[:half]), int.from_bytes(signature[half : 2 * half])
-    )
+def _dss_signature(signature: bytes) -> bytes:
+    """Return the DER form of r and s, which DNSSEC just concatenates (RFC 6605 §4).
+
+    Both are at most 48 octets, so every length takes one octet.
+    """
+    half = len(signature) // 2
+    body = _der_integer(signature[:half]) + _der_integer(signature[half:])
+    return bytes((_DER_SEQUENCE, len(body))) + body
+
+
+def _der_integer(octets: bytes) -> bytes:
+    """Return an unsigned number as a DER INTEGER: no leading zeros but one before a set top bit."""
+    stripped = octets.lstrip(b"\x00") or b"\x00"
+    if stripped[0] & 0x80:
+        return bytes((_DER_INTEGER, len(stripped) + 1, 0)) + stripped
+    return bytes((_DER_INTEGER, len(stripped))) + stripped
+
+
+_DER_INTEGER, _DER_SEQUENCE = 0x02, 0x30

@@ -26,6 +26,8 @@ from scanner.model.vocabulary import DnssecStatus
 
 Values = tuple[tuple[str, str], ...]
 
+_TYPE_NSEC3 = 50
+
 
 def finding(
     reason: DnssecReason,
@@ -158,16 +160,23 @@ def _warnings(
     if rrset.ttl > left:
         values = (("ttl", str(rrset.ttl)), ("expiration", _moment(good.expiration)))
         yield _finding_on(DnssecReason.TTL_PAST_EXPIRY, checked, values, server)
-    iterations = max((r.iterations for r in rrset.parsed if isinstance(r, Nsec3Record)), default=0)
-    if iterations > 0:
-        values = (("iterations", str(iterations)),)
-        yield _finding_on(DnssecReason.NSEC3_ITERATIONS_NONZERO, checked, values, server)
+    if rrset.rdtype == _TYPE_NSEC3:
+        iterations = _iterations(rrset)
+        if iterations > 0:
+            values = (("iterations", str(iterations)),)
+            yield _finding_on(DnssecReason.NSEC3_ITERATIONS_NONZERO, checked, values, server)
+    if len(zone.keys) == 1:
+        return
     missing = zone.algorithms - _signing_algorithms(rrset)
     if missing and len(zone.algorithms) > 1:
         names = " ".join(algorithm_text(number) for number in sorted(missing))
         yield _finding_on(
             DnssecReason.RRSIG_ALG_INCOMPLETE, checked, (("missing_algorithms", names),), server
         )
+
+
+def _iterations(rrset: RRset) -> int:
+    return max((r.iterations for r in rrset.parsed if isinstance(r, Nsec3Record)), default=0)
 
 
 def _signing_algorithms(rrset: RRset) -> frozenset[int]:

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from scanner.model.verdict import Check
     from scanner.observe.vantage import SelfTest
     from targets.results import TargetList
+    from targets.shard import Shard
 
     _VerdictsType = click.ParamType[frozenset[DomainVerdict]]
+    _ShardType = click.ParamType[Shard]
 else:
-    _VerdictsType = click.ParamType
+    _VerdictsType = _ShardType = click.ParamType
 
 MAX_PROBLEMS_SHOWN = 10
 _BLINDING = frozenset({"resolver-validating", "resolver-refuses-bogus"})
@@ -57,6 +59,25 @@ class VerdictList(_VerdictsType):
         return frozenset(DomainVerdict(part) for part in parts)
 
 
+class ShardOf(_ShardType):
+    """One share of the targets, as I/N."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Shard":
+        """Return the share."""
+        from targets.shard import Shard, parse_shard
+
+        if isinstance(value, Shard):
+            return value
+        try:
+            return parse_shard(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command("scan", short_help="One pass over target lists; results go into Parquet files.")
 @click.argument("targets", nargs=-1, metavar="[TARGETS]...")
 @click.option(
@@ -75,6 +96,12 @@ class VerdictList(_VerdictsType):
     metavar="VERDICT,...",
     help="Exit with 1 if a domain has one of these verdicts.",
 )
+@click.option(
+    "--shard",
+    type=ShardOf(),
+    metavar="I/N",
+    help="Check share I of N only, the same on every machine; for job arrays.",
+)
 @scanner_options
 def command(
     targets: tuple[str, ...],
@@ -82,6 +109,7 @@ def command(
     metrics_file: str | None,
     resume: bool,
     fail_on: frozenset[DomainVerdict],
+    shard: "Shard | None",
     **values: Any,
 ) -> int:
     """Check every domain of the target lists once; the results go into Parquet files.
@@ -98,6 +126,7 @@ def command(
       danewatch scan partners.txt --output history
       danewatch scan /etc/danewatch/targets.d --output /var/lib/danewatch --resume
       danewatch scan partners.csv --output history --fail-on blocked,deferred
+      danewatch scan partners.txt --output /shared/history --shard 3/8
 
     \b
     Exit code:
@@ -118,9 +147,10 @@ def command(
     from scanner.cli.logs import set_up_logging
 
     set_up_logging(options.log_level, options.log_format)
-    chosen = _load(targets or config.targets.files)
+    chosen = _load(targets or config.targets.files).targets
     return _Scan(
-        targets=chosen.targets,
+        targets=chosen if shard is None else shard.select(chosen),
+        shard=shard,
         directory=Path(directory),
         textfile=textfile,
         resume=resume,
@@ -174,6 +204,7 @@ class _Scan:
         self,
         *,
         targets: "Sequence[Target]",
+        shard: "Shard | None",
         directory: Path,
         textfile: Path | None,
         resume: bool,
@@ -182,6 +213,7 @@ class _Scan:
         settings: "Settings",
     ) -> None:
         self._targets = targets
+        self._shard = shard
         self._directory = directory
         self._textfile = textfile
         self._resume = resume
@@ -198,7 +230,9 @@ class _Scan:
 
         clock = SystemClock()
         try:
-            run = choose_run(self._directory, resume=self._resume, now=clock.now())
+            run = choose_run(
+                self._directory, resume=self._resume, now=clock.now(), shard=self._shard
+            )
             waiting = [target for target in self._targets if target.domain not in run.done]
             sinks, history, metrics = self._open_sinks(run, clock)
         except (OSError, ValueError) as error:

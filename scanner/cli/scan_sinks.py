@@ -35,6 +35,7 @@ from scanner.transition.fold import EntityKey, Pairs, fold_check
 if TYPE_CHECKING:
     from scanner.cli.wiring import Settings
     from scanner.model.transition import State, Transition
+    from targets.shard import Shard
 
 MAX_CHANGES_SHOWN = 10
 """Changes of domains kept for the closing summary; the history has them all."""
@@ -48,29 +49,39 @@ class Run:
     scanner_id: str
     resumed: RunInfo | None
     done: frozenset[Name]
+    shard: str | None = None
 
 
-def choose_run(directory: Path, *, resume: bool, now: datetime) -> Run:
+def choose_run(
+    directory: Path, *, resume: bool, now: datetime, shard: "Shard | None" = None
+) -> Run:
     """Return the run to go on with, or a new one.
 
+    Each share of a list is a scanner of its own, so that several may run beside each other.
     Raises HistoryError when the history cannot be read.
     """
     scanner_id = own_scanner_id()
+    share = None if shard is None else str(shard)
+    if shard is not None:
+        scanner_id += f"-{shard.index}of{shard.count}"
     unfinished = unfinished_run(directory, scanner_id=scanner_id) if resume else None
     if unfinished is None:
         run_id = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-        return Run(run_id=run_id, scanner_id=scanner_id, resumed=None, done=frozenset())
+        return Run(
+            run_id=run_id, scanner_id=scanner_id, resumed=None, done=frozenset(), shard=share
+        )
     return Run(
         run_id=unfinished.run_id,
         scanner_id=scanner_id,
         resumed=unfinished,
         done=frozenset(domains_done(directory, unfinished.run_id)),
+        shard=share,
     )
 
 
 def own_scanner_id() -> str:
     """Return a name for this machine that may stand in a file name."""
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:64].strip("-._")
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:48].strip("-._")
     return cleaned or "danewatch"
 
 
@@ -95,6 +106,7 @@ class HistorySink:
             version=__version__,
             profile=policy.profile,
             resolvers=[str(server) for server in settings.resolvers],
+            shard=run.shard,
         )
         try:
             self.states = last_states(directory, policy.profile)

@@ -129,6 +129,17 @@ def test_fail_on_makes_one(scanner: FakeScanner, files: Path, fail_on: str, code
     assert scan(files, "--fail-on", fail_on) == code
 
 
+def test_shares_of_a_list_check_every_domain_once(scanner: FakeScanner, files: Path) -> None:
+    """Each into files of its own, in the same directory, with its share in ``runs``."""
+    for share in ("1/3", "2/3", "3/3"):
+        assert scan(files, "--shard", share) == 0
+    assert sorted(scanner.asked) == DOMAINS
+    assert sorted(row["domain"] for row in rows(files, "domain_checks")) == DOMAINS
+    runs = rows(files, "runs")
+    assert sorted(row["shard"] for row in runs) == ["1/3", "2/3", "3/3"]
+    assert len({row["scanner_id"] for row in runs}) == 3
+
+
 def test_metrics_file_is_written_whole(scanner: FakeScanner, files: Path) -> None:
     """With the operator's labels, and what holds now."""
     scanner.checks = {"d0.example": sample.mismatch}
@@ -332,6 +343,7 @@ def test_bad_lines_are_told_and_the_rest_is_scanned(
         (["nothing.txt", "--output", "out"], "the target lists name no domain"),
         (["list.csv", "--output", "out", "--fail-on", "blocked,x"], "'x' is none of the verdicts"),
         (["list.csv", "--output", "out", "--fail-on", ","], "is none of the verdicts"),
+        (["list.csv", "--output", "out", "--shard", "4/3"], "I must be from 1 to N"),
     ],
 )
 def test_wrong_usage_ends_with_two(

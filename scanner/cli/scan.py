@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scanner.cli.scan_run import PassResult, PassSink
     from scanner.cli.scan_sinks import HistorySink, MetricsSink, Run
     from scanner.cli.wiring import Scanner, Settings
+    from scanner.config import Config
     from scanner.model.ports import Clock, Target
     from scanner.model.verdict import Check
     from scanner.observe.vantage import SelfTest
@@ -151,6 +152,7 @@ def command(
     return _Scan(
         targets=chosen if shard is None else shard.select(chosen),
         shard=shard,
+        config=config,
         directory=Path(directory),
         textfile=textfile,
         resume=resume,
@@ -205,6 +207,7 @@ class _Scan:
         *,
         targets: "Sequence[Target]",
         shard: "Shard | None",
+        config: "Config",
         directory: Path,
         textfile: Path | None,
         resume: bool,
@@ -214,6 +217,7 @@ class _Scan:
     ) -> None:
         self._targets = targets
         self._shard = shard
+        self._config = config
         self._directory = directory
         self._textfile = textfile
         self._resume = resume
@@ -231,7 +235,11 @@ class _Scan:
         clock = SystemClock()
         try:
             run = choose_run(
-                self._directory, resume=self._resume, now=clock.now(), shard=self._shard
+                self._directory,
+                resume=self._resume,
+                now=clock.now(),
+                shard=self._shard,
+                scanner_id=self._config.history.scanner_id,
             )
             waiting = [target for target in self._targets if target.domain not in run.done]
             sinks, history, metrics = self._open_sinks(run, clock)
@@ -249,7 +257,14 @@ class _Scan:
     ) -> "tuple[list[PassSink], HistorySink, MetricsSink | None]":
         from scanner.cli.scan_sinks import HistorySink, LineSink, MetricsSink
 
-        history = HistorySink(self._directory, run, self._settings, self._targets, clock)
+        history = HistorySink(
+            self._directory,
+            run,
+            self._settings,
+            self._targets,
+            clock,
+            configuration_sha256=self._config.fingerprint(),
+        )
         sinks: list[PassSink] = [history]
         metrics = None
         if self._textfile is not None:

@@ -53,14 +53,19 @@ class Run:
 
 
 def choose_run(
-    directory: Path, *, resume: bool, now: datetime, shard: "Shard | None" = None
+    directory: Path,
+    *,
+    resume: bool,
+    now: datetime,
+    shard: "Shard | None" = None,
+    scanner_id: str | None = None,
 ) -> Run:
     """Return the run to go on with, or a new one.
 
     Each share of a list is a scanner of its own, so that several may run beside each other.
     Raises HistoryError when the history cannot be read.
     """
-    scanner_id = own_scanner_id()
+    scanner_id = scanner_id or own_scanner_id()
     share = None if shard is None else str(shard)
     if shard is not None:
         scanner_id += f"-{shard.index}of{shard.count}"
@@ -95,6 +100,8 @@ class HistorySink:
         settings: "Settings",
         targets: Sequence[Target],
         clock: Clock,
+        *,
+        configuration_sha256: str | None = None,
     ) -> None:
         """Open the history and read the last states. Raises HistoryError."""
         policy = settings.policy
@@ -107,6 +114,7 @@ class HistorySink:
             profile=policy.profile,
             resolvers=[str(server) for server in settings.resolvers],
             shard=run.shard,
+            configuration_sha256=configuration_sha256,
         )
         try:
             self.states = last_states(directory, policy.profile)

@@ -1,6 +1,7 @@
 """How a setting is declared: its type, default, unit, bounds and one sentence, all in one place."""
 
 import ipaddress
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -95,9 +96,16 @@ def _listen_address(text: str) -> str:
     return text.strip()
 
 
+def _scanner_id(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}", text):
+        raise ValueError("use up to 48 letters, digits, dots, underscores and hyphens")
+    return text
+
+
 Server = Annotated[str, Field(strict=True), AfterValidator(_server)]
 Path = Annotated[str, Field(strict=True), AfterValidator(_path)]
 EhloName = Annotated[str, AfterValidator(parse_ehlo_name)]
+ScannerId = Annotated[str, Field(strict=True), AfterValidator(_scanner_id)]
 DomainName = Annotated[str, Field(strict=True), AfterValidator(_domain)]
 ListenAddress = Annotated[str, Field(strict=True), AfterValidator(_listen_address)]
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from scanner.config.declare import DomainName, ListenAddress, Path, Section, setting
+from scanner.config.declare import DomainName, ListenAddress, Path, ScannerId, Section, setting
 
 
 class LogLevel(StrEnum):
@@ -157,6 +157,12 @@ class HistorySection(Section):
         "Directory of the Parquet history, relative to the configuration file.",
         shown_default="none",
         example='"/var/lib/danewatch/history"',
+    )
+    scanner_id: ScannerId | None = setting(
+        None,
+        "The name of this scanner in the history; two that write into one directory need two.",
+        shown_default="this machine's host name",
+        example='"scanner-1"',
     )
     flush_seconds: float = setting(
         300.0,

@@ -7,6 +7,8 @@ command line always wins over the file. Those of the monitoring service stand in
 ``scanner.config.service``.
 """
 
+import hashlib
+
 from scanner.config.declare import EhloName, Path, Section, Server, section, setting
 from scanner.config.service import (
     HistorySection,
@@ -248,3 +250,7 @@ class Config(Section):
     metrics: MetricsSection = section(MetricsSection)
     http: HttpSection = section(HttpSection)
     log: LogSection = section(LogSection)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all settings, in hex: equal for files that mean the same."""
+        return hashlib.sha256(self.model_dump_json().encode("utf-8")).hexdigest()

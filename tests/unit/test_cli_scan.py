@@ -22,6 +22,7 @@ from scanner.cli.main import run
 from scanner.cli.scan import why_blind
 from scanner.cli.scan_run import PassResult, run_pass
 from scanner.cli.trio_run import run_trio
+from scanner.config import Config
 from scanner.model.names import Name
 from scanner.model.ports import Target
 from scanner.model.verdict import Check
@@ -86,6 +87,7 @@ def test_every_domain_is_checked_once_and_written(
         6,
         6,
     )
+    assert run_row["configuration_sha256"] == Config().fingerprint()
     first_sights = [one for one in rows(files, "transitions") if one["entity_type"] == "domain"]
     assert {one["entity"] for one in first_sights} == set(DOMAINS)
     labels = {one["entity"]: one["labels"] for one in first_sights}
@@ -138,6 +140,15 @@ def test_shares_of_a_list_check_every_domain_once(scanner: FakeScanner, files: P
     runs = rows(files, "runs")
     assert sorted(row["shard"] for row in runs) == ["1/3", "2/3", "3/3"]
     assert len({row["scanner_id"] for row in runs}) == 3
+
+
+def test_the_configuration_names_the_scanner(scanner: FakeScanner, files: Path) -> None:
+    """In every row, with the digest of the settings that were in force."""
+    (files / "c.toml").write_text('[history]\nscanner_id = "one"\n')
+    assert scan(files, "--config", str(files / "c.toml")) == 0
+    (run_row,) = rows(files, "runs")
+    assert run_row["scanner_id"] == "one"
+    assert run_row["configuration_sha256"] not in (None, Config().fingerprint())
 
 
 def test_metrics_file_is_written_whole(scanner: FakeScanner, files: Path) -> None:

@@ -27,6 +27,10 @@ class State:
     failing_since: datetime | None = None
     recent_changes: tuple[datetime, ...] = ()
     """Times of the latest transitions, newest last, bounded; many of them are flapping."""
+    recent_doubts: tuple[datetime, ...] = ()
+    """Times of the latest changes that a second look did not show again, newest last, bounded."""
+    flapping: bool = False
+    """Whether it changed so often lately that its recovery needs a second look too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +39,8 @@ class Transition:
 
     ``since`` is when the old state began, ``failing_since`` when delivery began to fail (None
     where the new state delivers), ``bounces_from`` when mail queued at that moment bounces.
+    ``began_at`` is the first look that showed the new state, where it had to be confirmed; None
+    where it was believed at once, and began at ``observed_at``.
     """
 
     event_id: str
@@ -52,5 +58,6 @@ class Transition:
     since: datetime | None
     bounces_from: datetime | None
     failing_since: datetime | None = None
+    began_at: datetime | None = None
     evidence: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()

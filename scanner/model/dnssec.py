@@ -22,6 +22,7 @@ from scanner.model.canonical import CanonicalName
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name
 from scanner.model.observation import AliasHop, ExtendedError, Question, Record
+from scanner.model.record import record
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
 
 __all__ = [
@@ -110,7 +111,7 @@ def _rsa_bits(octets: bytes) -> int | None:
     return int.from_bytes(modulus).bit_length() if length and modulus else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Rrsig:
     """RRSIG RDATA (RFC 4034 §3.1).
 
@@ -187,7 +188,7 @@ Parsed = Ds | Dnskey | NsecRecord | Nsec3Record | Soa | CanonicalName
 """What is read of RDATA that validation itself needs; a CanonicalName for CNAME and DNAME."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RRset:
     """The records of one owner and type in class IN, and the RRSIGs over them.
 
@@ -205,7 +206,7 @@ class RRset:
     parsed: tuple[Parsed, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class SignedMessage:
     """One whole reply to a question with DO and CD. The additional section is not kept.
 
@@ -274,7 +275,7 @@ class Proof:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class SignatureCheck:
     """One RRSIG and what became of it: ``reason`` is None for the one that verified.
 
@@ -289,7 +290,7 @@ class SignatureCheck:
     checked: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CheckedRRset:
     """One record set with its status and all its signatures.
 
@@ -347,7 +348,7 @@ class LinkKind(StrEnum):
     """No zone begins at this name; it belongs to the zone above."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ChainLink:
     """One step from the anchor down.
 
@@ -372,7 +373,7 @@ class ChainLink:
     own_fault: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Validation:
     """What the answer to one question is worth, and everything that shows why.
 

@@ -385,7 +385,7 @@ class ValidatingResolver:
             detail = f"{dropped} records with broken RDATA were left out"
         if answer.data is not None and not records:
             outcome, detail = LookupOutcome.MALFORMED, "no record has valid RDATA"
-        if answer.status in _DOUBTFUL and detail is None and answer.findings:
+        if detail is None and answer.findings and answer.status in _DOUBTFUL:
             detail = _telling(answer)
         return Validation(
             question=question,
@@ -492,7 +492,9 @@ def _needs_confirmation(answer: Answer) -> bool:
 
     Steps confirm themselves, and silence has been waited for several times over already.
     """
-    if answer.status not in _DOUBTFUL or answer.own_fault is not None:
+    if answer.status is DnssecStatus.SECURE or answer.status is DnssecStatus.INSECURE:
+        return False
+    if answer.own_fault is not None:
         return False
     if any(link.status in _DOUBTFUL for link in answer.links):
         return False
@@ -509,13 +511,13 @@ def _earliest_expiry(rrsets: Sequence[CheckedRRset]) -> datetime | None:
         check.expiration
         for rrset in rrsets
         for check in rrset.signatures
-        if check.checked and check.reason is None
+        if check.reason is None and check.checked
     ]
     return min(ends, default=None)
 
 
 def _cuts(steps: Sequence[Step]) -> int:
-    return sum(step.link.kind is LinkKind.DELEGATION for step in steps)
+    return len([step for step in steps if step.link.kind is LinkKind.DELEGATION])
 
 
 def _read_records(question: Question, data: RRset | None) -> tuple[tuple[Record, ...], int]:

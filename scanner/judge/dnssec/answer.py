@@ -36,6 +36,7 @@ from scanner.model.dnssec import (
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name
 from scanner.model.observation import AliasHop, ExtendedError, Question
+from scanner.model.record import record
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
 
 TYPE_NS = 2
@@ -67,7 +68,7 @@ _T = TypeVar("_T")
 _Conversation = Generator[Need, Given, _T]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Answer:
     """What a conversation about one question came to.
 
@@ -100,7 +101,7 @@ def validate_answer(
     return _Answering(question, rdtype, work).converse()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class _Part:
     """What one link of an alias chain, or its end, is worth."""
 
@@ -165,9 +166,8 @@ class _Answering:
     def _walk(self, name: CanonicalName) -> _Conversation[Path]:
         path = yield WalkTo(name)
         assert isinstance(path, Path)
-        for link in path.links:
-            if link.zone not in self.links:
-                self.links[link.zone] = link
+        for step in path.steps:
+            self.links.setdefault(step.link.zone, step.link)
         self.own_fault = self.own_fault or path.last.link.own_fault
         return path
 
@@ -428,6 +428,10 @@ class _Answering:
     ) -> list[CanonicalName]:
         """Return who signed and may speak for ``name``, the deepest first."""
         found = {rrsig.signer_labels for rrset in rrsets for rrsig in rrset.rrsigs}
+        if len(found) == 1:
+            (only,) = found
+            others = rdtype == TYPE_DS and only == name and bool(name)
+            return [only] if is_at_or_below(name, only) and not others else []
         fit = [
             signer
             for signer in found
@@ -509,13 +513,10 @@ class _Answering:
         failure: FetchFailure | None = None,
     ) -> Answer:
         """Put the parts together: the weakest decides (RFC 4035 §5, RFC 6672 §5.3.1)."""
-        weakest = min(
-            self.parts,
-            key=lambda part: WORST_FIRST.index(part.status),
-            default=_Part(status=DnssecStatus.INDETERMINATE),
-        )
+        weakest = _weakest(self.parts)
         chain = tuple(self.links.values())
-        on_the_way = [noted for link in chain for noted in link.findings]
+        findings = [noted for link in chain if link.findings for noted in link.findings]
+        findings += self.findings
         last_zone = self.parts[-1].zone if self.parts else None
         no_ttl = outcome in (LookupOutcome.NODATA, LookupOutcome.NXDOMAIN) and not self.ttls
         return Answer(
@@ -527,14 +528,23 @@ class _Answering:
             aliases=tuple(self.aliases),
             links=chain,
             rrsets=tuple(self.rrsets),
-            findings=tuple(dict.fromkeys((*on_the_way, *self.findings))),
+            findings=tuple(dict.fromkeys(findings)) if findings else (),
             ttl_seconds=None if no_ttl else max(0, min(self.ttls, default=0)),
             proof=self.proof,
             failure=failure,
             own_fault=self.own_fault,
-            extended_errors=tuple(dict.fromkeys(self.errors)),
+            extended_errors=tuple(dict.fromkeys(self.errors)) if self.errors else (),
             server=self.server,
         )
+
+
+def _weakest(parts: list[_Part]) -> _Part:
+    """Return the part that decides, the first of several as weak."""
+    found = parts[0] if parts else _Part(status=DnssecStatus.INDETERMINATE)
+    for part in parts[1:]:
+        if WORST_FIRST.index(part.status) < WORST_FIRST.index(found.status):
+            found = part
+    return found
 
 
 _DENYING = frozenset({TYPE_NSEC, TYPE_NSEC3, TYPE_SOA})

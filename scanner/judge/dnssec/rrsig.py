@@ -11,7 +11,7 @@ Rules
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from scanner.judge.budget import Budget
 from scanner.judge.dnssec.algorithms import SIGNATURE_OCTETS, LoadedKey, Verdict, is_supported
@@ -19,7 +19,7 @@ from scanner.judge.dnssec.canonical import label_count, signed_owner, signing_in
 from scanner.judge.dnssec.policy import MAX_SERIAL_SECONDS, DnssecPolicy
 from scanner.judge.dnssec.zone import TrustedZone
 from scanner.model.canonical import name_of
-from scanner.model.dnssec import CheckedRRset, RRset, Rrsig, SignatureCheck
+from scanner.model.dnssec import REVOKE, CheckedRRset, RRset, Rrsig, SignatureCheck
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.vocabulary import DnssecStatus
 
@@ -82,7 +82,16 @@ class _Tried:
 class Verifier:
     """Checks record sets at one moment, within the bounds of one answer or one delegation."""
 
-    __slots__ = ("_failures", "_memo", "_seconds", "_work", "hashes", "now", "policy")
+    __slots__ = (
+        "_failures",
+        "_memo",
+        "_seconds",
+        "_whole_second",
+        "_work",
+        "hashes",
+        "now",
+        "policy",
+    )
 
     def __init__(
         self, *, now: datetime, policy: DnssecPolicy, memo: VerificationMemo | None = None
@@ -92,6 +101,7 @@ class Verifier:
         self.policy = policy
         self.hashes = Budget(policy.max_nsec3_hashes)
         self._seconds = int(now.timestamp())
+        self._whole_second = datetime.fromtimestamp(self._seconds, UTC)
         self._memo = memo
         self._work = Budget(policy.max_verifications)
         self._failures = Budget(policy.max_failed_verifications)
@@ -149,7 +159,7 @@ class Verifier:
         # A revoked key signs its own revocation and nothing else (RFC 5011 §2.1). Whether it may
         # also lead to the others is decided where it is matched with DS or anchor.
         over_keys = rrset.rdtype == _TYPE_DNSKEY
-        usable = [key for key in keys if over_keys or not key.dnskey.is_revoked]
+        usable = [key for key in keys if over_keys or not key.dnskey.flags & REVOKE]
         if not usable:
             return DnssecReason.RRSIG_KEY_REVOKED
         sound = [key for key in usable if key.problem is None]
@@ -205,11 +215,11 @@ class Verifier:
         self, key: LoadedKey, signature: bytes, data: bytes, tried: _Tried
     ) -> Verdict | None:
         """Return what the signature is worth; None when there is nothing left to pay with."""
-        digest = hashlib.sha256(key.dnskey.rdata)
-        digest.update(len(signature).to_bytes(2) + signature)
-        digest.update(data)
-        entry = digest.digest()
-        known = self._memo.get(entry) if self._memo is not None else None
+        entry, known = b"", None
+        if self._memo is not None:
+            parts = (key.dnskey.rdata, len(signature).to_bytes(2), signature, data)
+            entry = hashlib.sha256(b"".join(parts)).digest()
+            known = self._memo.get(entry)
         if known is not None:
             return known
         if not (tried.left and self._work.remaining and self._failures.remaining):
@@ -227,7 +237,7 @@ class Verifier:
     def _secure(
         self, rrset: RRset, zone: TrustedZone, good: Rrsig, checks: list[SignatureCheck]
     ) -> CheckedRRset:
-        owner = signed_owner(rrset, good)
+        expanded = good.labels < label_count(rrset.owner_labels)
         return CheckedRRset(
             owner=rrset.owner,
             rdtype=rrset.rdtype,
@@ -236,7 +246,7 @@ class Verifier:
             # RFC 4035 §5.3.3
             ttl_seconds=min(rrset.ttl, good.ttl, good.original_ttl, self.ahead(good.expiration)),
             signatures=tuple(checks),
-            wildcard=name_of(owner) if owner != rrset.owner_labels else None,
+            wildcard=name_of(signed_owner(rrset, good)) if expanded else None,
             rrset=rrset,
         )
 
@@ -268,8 +278,8 @@ class Verifier:
     def moment(self, raw: int) -> datetime:
         """Return the moment the raw time of an RRSIG stands for."""
         try:
-            return datetime.fromtimestamp(self._seconds + self.ahead(raw), UTC)
-        except (OverflowError, ValueError, OSError):
+            return self._whole_second + timedelta(0, self.ahead(raw))
+        except OverflowError:
             return self.now  # the clock is within 68 years of an end of the calendar
 
 

@@ -1,18 +1,19 @@
 """Carries one question to one server and one reply back: the seam below the resolver."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import trio
 
 from scanner.model.dnssec import SignedMessage
 from scanner.model.observation import Question
+from scanner.observe.deadlines import Deadlines
 from scanner.observe.dnsserver import DnsLimits, ServerAddress
 from scanner.observe.dnsstatistics import Counters
 from scanner.observe.dnstcp import TcpChannel
 from scanner.observe.dnsudp import UdpPool
 from scanner.wire.dnsmsg import Reply
-from scanner.wire.rrsets import decode_signed
+from scanner.wire.usualreply import decode_usual
 
 
 class Transport(Protocol):
@@ -44,6 +45,23 @@ class RawTransport(Protocol):
         ...
 
 
+@runtime_checkable
+class TimedTransport(Protocol):
+    """A transport that keeps the time itself, for less than a cancel scope for each question."""
+
+    async def ask_until(
+        self, server: ServerAddress, question: Question, until: float, *, checking_disabled: bool
+    ) -> Reply | None:
+        """Return what ``Transport.ask`` returns over UDP, None when it is late."""
+        ...
+
+    async def fetch_until(
+        self, server: ServerAddress, question: Question, until: float
+    ) -> SignedMessage | None:
+        """Return what ``RawTransport.fetch`` returns over UDP, None when it is late."""
+        ...
+
+
 class SocketTransport:
     """Real sockets; their readers run in ``nursery``."""
 
@@ -63,6 +81,9 @@ class SocketTransport:
             server: TcpChannel(server, limits=limits, nursery=nursery, counters=counters)
             for server in servers
         }
+        self._names = {server: str(server) for server in servers}
+        self._nursery = nursery
+        self._deadlines: Deadlines | None = None
 
     async def ask(
         self,
@@ -82,4 +103,30 @@ class SocketTransport:
         """See ``RawTransport.fetch``."""
         channel = self._streams[server] if stream else self._datagrams[server]
         query_id, wire = await channel.exchange(question, checking_disabled=True)
-        return decode_signed(question, query_id=query_id, wire=wire, server=str(server))
+        return decode_usual(question, query_id=query_id, wire=wire, server=self._names[server])
+
+    async def ask_until(
+        self, server: ServerAddress, question: Question, until: float, *, checking_disabled: bool
+    ) -> Reply | None:
+        """See ``TimedTransport.ask_until``."""
+        return await self._datagrams[server].ask_until(
+            question, self._timer(), until, checking_disabled=checking_disabled
+        )
+
+    async def fetch_until(
+        self, server: ServerAddress, question: Question, until: float
+    ) -> SignedMessage | None:
+        """See ``TimedTransport.fetch_until``."""
+        got = await self._datagrams[server].exchange_until(
+            question, self._timer(), until, checking_disabled=True
+        )
+        if got is None:
+            return None
+        query_id, wire = got
+        return decode_usual(question, query_id=query_id, wire=wire, server=self._names[server])
+
+    def _timer(self) -> Deadlines:
+        if self._deadlines is None:
+            self._deadlines = Deadlines()
+            self._nursery.start_soon(self._deadlines.run)
+        return self._deadlines

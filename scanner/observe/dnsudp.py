@@ -12,15 +12,15 @@ here; the caller sets the deadline.
 
 import errno
 import os
-import secrets
 import socket
 
 import trio
 
 from scanner.model.observation import Question
+from scanner.observe.deadlines import Deadlines
 from scanner.observe.dnsserver import DnsLimits, OwnSideError, ServerAddress
 from scanner.observe.dnsstatistics import Counters
-from scanner.observe.inflight import InFlight
+from scanner.observe.inflight import InFlight, random_below
 from scanner.wire.dnsmsg import Reply, build_query, decode_response
 
 DATAGRAM_OCTETS = 4096  # read at most; we announce 1232, and longer ones come out malformed
@@ -55,28 +55,61 @@ class UdpPool:
             question, query_id=query_id, wire=wire, max_aliases=self._limits.max_aliases
         )
 
+    async def ask_until(
+        self, question: Question, deadlines: Deadlines, until: float, *, checking_disabled: bool
+    ) -> Reply | None:
+        """Like ``ask``, but return None when no reply has come by ``until``."""
+        got = await self.exchange_until(
+            question, deadlines, until, checking_disabled=checking_disabled
+        )
+        if got is None:
+            return None
+        query_id, wire = got
+        return decode_response(
+            question, query_id=query_id, wire=wire, max_aliases=self._limits.max_aliases
+        )
+
     async def exchange(self, question: Question, *, checking_disabled: bool) -> tuple[int, bytes]:
         """Like ``ask``, but return the id that was sent and the reply's octets, unread."""
         sock = self._pick_socket()
         query_id = sock.in_flight.reserve(question)
         try:
-            wire = build_query(
-                question,
-                query_id=query_id,
-                checking_disabled=checking_disabled,
-                payload=self._limits.payload_octets,
-            )
-            await sock.send(wire)
+            await sock.send(self._query(question, query_id, checking_disabled))
             self._counters.count_query(question.rdtype, stream=False)
             reply = await sock.in_flight.wait(query_id)
         finally:
-            sock.in_flight.release(query_id)
-            if sock.retired and not sock.in_flight:
-                sock.close()
+            sock.release(query_id)
         return query_id, reply
 
+    async def exchange_until(
+        self, question: Question, deadlines: Deadlines, until: float, *, checking_disabled: bool
+    ) -> tuple[int, bytes] | None:
+        """Like ``exchange``, but return None when no reply has come by ``until``."""
+        sock = self._pick_socket()
+        query_id = sock.in_flight.reserve(question)
+        try:
+            wire = self._query(question, query_id, checking_disabled)
+            if not sock.send_at_once(wire):
+                with trio.move_on_at(until) as scope:
+                    await sock.send(wire)
+                if scope.cancelled_caught:
+                    return None
+            self._counters.count_query(question.rdtype, stream=False)
+            reply = await sock.in_flight.wait_until(query_id, deadlines, until)
+        finally:
+            sock.release(query_id)
+        return None if reply is None else (query_id, reply)
+
+    def _query(self, question: Question, query_id: int, checking_disabled: bool) -> bytes:
+        return build_query(
+            question,
+            query_id=query_id,
+            checking_disabled=checking_disabled,
+            payload=self._limits.payload_octets,
+        )
+
     def _pick_socket(self) -> "_Socket":
-        index = secrets.randbelow(len(self._slots))
+        index = random_below(len(self._slots))
         sock = self._slots[index]
         if sock is None or sock.retired:
             sock = _Socket(self._server, self._counters)
@@ -114,16 +147,26 @@ class _Socket:
 
     async def send(self, wire: bytes) -> None:
         """Send one datagram. Raises OwnSideError."""
-        while True:
-            try:
-                self._sock.send(wire)
-                return
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._sock)
-            except OSError as error:
-                # It may be about an earlier datagram; then the others wait in vain as well.
-                self._fail(error)
-                raise self._own_side(error) from error
+        while not self.send_at_once(wire):
+            await trio.lowlevel.wait_writable(self._sock)
+
+    def send_at_once(self, wire: bytes) -> bool:
+        """Send one datagram; False when the socket takes none now. Raises OwnSideError."""
+        try:
+            self._sock.send(wire)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            # It may be about an earlier datagram; then the others wait in vain as well.
+            self._fail(error)
+            raise self._own_side(error) from error
+        return True
+
+    def release(self, query_id: int) -> None:
+        """Forget the question; a retired socket is closed after its last one."""
+        self.in_flight.release(query_id)
+        if self.retired and not self.in_flight:
+            self.close()
 
     async def read_for_ever(self) -> None:
         """Deliver what arrives until ``close``."""

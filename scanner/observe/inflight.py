@@ -5,32 +5,87 @@ message that belongs to no waiting question (late, duplicated, forged) is droppe
 error, or anybody able to send us datagrams could cause one.
 """
 
-import secrets
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
 
 from scanner.model.observation import Question
+from scanner.observe.deadlines import Deadlines
 from scanner.wire.dnsframe import HEADER_OCTETS, MalformedResponseError
 from scanner.wire.dnsmsg import echoes_question
+from scanner.wire.dnsquery import UnencodableNameError, question_octets
 
 ID_COUNT = 0x1_0000
+_RANDOM_OCTETS = 4_096  # fetched of the kernel at once; a system call for each id costs as much
+# as the rest of a query
+_ONE_QUESTION = b"\x00\x01"
+_QR = 0x80
+_QR_AND_OPCODE = 0xF8  # of the third octet (RFC 1035 §4.1.1)
 
 Failure = Callable[[], Exception]
 """Makes the exception to raise; a new one for each task, since tracebacks are not shared."""
 
 
+class _RandomNumbers:
+    """Numbers below 65,536 that nobody can foresee, from the kernel's generator."""
+
+    def __init__(self) -> None:
+        self._octets = b""
+        self._used = 0
+
+    def take(self) -> int:
+        """Return the next number."""
+        if self._used >= len(self._octets):
+            self._octets = os.urandom(_RANDOM_OCTETS)
+            self._used = 0
+        self._used += 2
+        return int.from_bytes(self._octets[self._used - 2 : self._used])
+
+    def forget(self) -> None:
+        """Drop what was fetched: a process and its child must not use the same numbers."""
+        self._octets, self._used = b"", 0
+
+
+_random_numbers = _RandomNumbers()
+os.register_at_fork(after_in_child=_random_numbers.forget)
+
+
+def random_below(limit: int) -> int:
+    """Return a number below ``limit``, at most 65,536, that nobody can foresee."""
+    return _random_numbers.take() * limit >> 16
+
+
 @dataclass(eq=False, slots=True)
 class _Waiting:
+    """One question in flight; ``asked`` are its octets, to be compared with those that come back.
+
+    It is ``settled`` once there is a reply, a failure, or no more time.
+    """
+
     question: Question
+    asked: bytes
     task: trio.lowlevel.Task | None = None
     wire: bytes | None = None
     failure: Failure | None = None
+    settled: bool = False
 
-    @property
-    def settled(self) -> bool:
-        return self.wire is not None or self.failure is not None
+    def settle(self, wire: bytes | None, failure: Failure | None) -> None:
+        """Take the outcome, none for "no more time", and wake the task that waits."""
+        self.wire, self.failure, self.settled = wire, failure, True
+        if self.task is not None:
+            trio.lowlevel.reschedule(self.task)
+            self.task = None
+
+    def expire(self) -> None:
+        """End without a reply (``scanner.observe.deadlines.Wait``)."""
+        self.settle(None, None)
+
+    def abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        """The task that waits is cancelled."""
+        self.task = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
 
 class InFlight:
@@ -53,34 +108,46 @@ class InFlight:
         """
         if self._closed is not None:
             raise self._closed()
-        query_id = secrets.randbelow(ID_COUNT)
+        query_id = random_below(ID_COUNT)
         while query_id in self._waiting:
-            query_id = secrets.randbelow(ID_COUNT)
-        self._waiting[query_id] = _Waiting(question)
+            query_id = random_below(ID_COUNT)
+        try:
+            asked = question_octets(question)
+        except UnencodableNameError:
+            asked = b""  # nothing can be sent, so nothing comes back
+        self._waiting[query_id] = _Waiting(question, asked)
         return query_id
 
     def release(self, query_id: int) -> None:
         """Forget the question; its id may be used again."""
-        self._waiting.pop(query_id, None)
+        waiting = self._waiting.pop(query_id, None)
+        if waiting is not None:
+            waiting.wire, waiting.settled = None, True
 
     async def wait(self, query_id: int) -> bytes:
         """Return the response to the question with this id.
 
         Raises what ``fail_all`` was given. Waits without end: the caller sets the deadline.
         """
+        wire = await self._wait(self._waiting[query_id])
+        assert wire is not None
+        return wire
+
+    async def wait_until(self, query_id: int, deadlines: Deadlines, until: float) -> bytes | None:
+        """Like ``wait``, but return None when nothing has come by ``until`` (trio's clock)."""
         waiting = self._waiting[query_id]
+        if not waiting.settled:
+            deadlines.add(until, waiting)
+        return await self._wait(waiting)
+
+    @staticmethod
+    async def _wait(waiting: _Waiting) -> bytes | None:
         if waiting.settled:
             await trio.lowlevel.checkpoint()
         else:
             waiting.task = trio.lowlevel.current_task()
-
-            def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-                waiting.task = None
-                return trio.lowlevel.Abort.SUCCEEDED
-
-            await trio.lowlevel.wait_task_rescheduled(abort)
-        if waiting.wire is None:
-            assert waiting.failure is not None
+            await trio.lowlevel.wait_task_rescheduled(waiting.abort)
+        if waiting.failure is not None:
             raise waiting.failure()
         return waiting.wire
 
@@ -96,29 +163,33 @@ class InFlight:
         waiting = self._waiting.get(int.from_bytes(wire[:2]))
         if waiting is None or waiting.settled:
             return False
-        try:
-            if not echoes_question(wire, waiting.question):
-                return False
-        except MalformedResponseError:
-            pass
-        waiting.wire = wire
-        self._wake(waiting)
+        if not _echoes(wire, waiting):
+            return False
+        waiting.settle(wire, None)
         return True
 
     def fail_all(self, failure: Failure) -> None:
         """Raise ``failure()`` in every task that waits."""
         for waiting in tuple(self._waiting.values()):
             if not waiting.settled:
-                waiting.failure = failure
-                self._wake(waiting)
+                waiting.settle(None, failure)
 
     def close(self, failure: Failure) -> None:
         """Raise ``failure()`` in every task that waits and in every one to come."""
         self._closed = failure
         self.fail_all(failure)
 
-    @staticmethod
-    def _wake(waiting: _Waiting) -> None:
-        if waiting.task is not None:
-            trio.lowlevel.reschedule(waiting.task)
-            waiting.task = None
+
+def _echoes(wire: bytes, waiting: _Waiting) -> bool:
+    """Return whether ``wire`` may be the response to what was asked.
+
+    Nearly always its question is the octets that were sent; else it is read.
+    """
+    asked = waiting.asked
+    is_response = wire[2] & _QR_AND_OPCODE == _QR and wire[4:6] == _ONE_QUESTION
+    if asked and is_response and wire.startswith(asked, HEADER_OCTETS):
+        return True
+    try:
+        return echoes_question(wire, waiting.question)
+    except MalformedResponseError:
+        return True

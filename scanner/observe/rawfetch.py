@@ -23,7 +23,7 @@ from scanner.model.observation import Question
 from scanner.model.vocabulary import LookupOutcome
 from scanner.observe.dnsserver import DnsLimits, OwnSideError, ServerAddress
 from scanner.observe.dnsstatistics import Counters
-from scanner.observe.dnstransport import RawTransport
+from scanner.observe.dnstransport import RawTransport, TimedTransport
 from scanner.observe.reading import RCODE_SERVFAIL, REFUSING_RCODES, own_fault_of
 from scanner.wire.dnsframe import MalformedResponseError
 from scanner.wire.dnsquery import UnencodableNameError, question_octets
@@ -56,6 +56,7 @@ class RawFetcher:
             raise ValueError("at least one server is needed")
         self.servers = tuple(servers)
         self._transport = transport
+        self._timed = transport if isinstance(transport, TimedTransport) else None
         self._limits = limits
         self._counters = counters or Counters()
         self._stream_only = stream_only
@@ -75,13 +76,17 @@ class RawFetcher:
                 outcome=LookupOutcome.MALFORMED,
                 detail=f"no such name can exist: {error}",
             )
-        async with self._slots:
-            self._counters.lookups += 1
-            self._counters.lookups_in_flight += 1
-            try:
-                got = await self._poll(question, fresh=fresh)
-            finally:
-                self._counters.lookups_in_flight -= 1
+        try:
+            self._slots.acquire_nowait()  # hardly ever must anybody wait
+        except trio.WouldBlock:
+            await self._slots.acquire()
+        self._counters.lookups += 1
+        self._counters.lookups_in_flight += 1
+        try:
+            got = await self._poll(question, fresh=fresh)
+        finally:
+            self._counters.lookups_in_flight -= 1
+            self._slots.release()
         if isinstance(got, FetchFailure):
             self._counters.own_faults += got.own_fault is not None
         return got
@@ -143,20 +148,30 @@ class RawFetcher:
     ) -> "SignedMessage | _Failed":
         """Send one query and wait for its reply; every failure becomes a value here."""
         until = min(deadline, trio.current_time() + self._limits.try_timeout_seconds)
-        with trio.move_on_at(until):
-            try:
-                reply = await self._transport.fetch(server, question, stream=stream)
-            except MalformedResponseError as error:
-                self._counters.malformed += 1
-                return _malformed(server, question, str(error))
-            except OwnSideError as error:
-                return _silent(server, question, str(error), own_fault=str(error))
+        try:
+            reply = await self._fetch(server, question, until, stream=stream)
+        except MalformedResponseError as error:
+            self._counters.malformed += 1
+            return _malformed(server, question, str(error))
+        except OwnSideError as error:
+            return _silent(server, question, str(error), own_fault=str(error))
+        if reply is not None:
             return _read(server, question, reply)
         self._counters.timeouts += 1
         late = trio.current_time() - until
         busy = f"we were too busy for {late:.1f} s to read replies in time"
         own_fault = busy if late > self._limits.max_lag_seconds else None
         return _silent(server, question, f"no reply from {server}", own_fault=own_fault)
+
+    async def _fetch(
+        self, server: ServerAddress, question: Question, until: float, *, stream: bool
+    ) -> SignedMessage | None:
+        """Return the reply, None when it is late."""
+        if self._timed is not None and not stream:
+            return await self._timed.fetch_until(server, question, until)
+        with trio.move_on_at(until):
+            return await self._transport.fetch(server, question, stream=stream)
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

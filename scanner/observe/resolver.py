@@ -40,7 +40,7 @@ from scanner.observe.dnsserver import (
     parse_server,
 )
 from scanner.observe.dnsstatistics import Counters, ResolverStatistics
-from scanner.observe.dnstransport import SocketTransport, Transport
+from scanner.observe.dnstransport import SocketTransport, TimedTransport, Transport
 from scanner.observe.rawfetch import RawFetcher
 from scanner.observe.reading import Chain, Heard, own_fault_of
 from scanner.wire.dnsmsg import MalformedResponseError, Reply, ReplyKind
@@ -128,6 +128,7 @@ class StubResolver:
             raise ValueError("at least one server is needed")
         self.servers = tuple(servers)
         self._transport = transport
+        self._timed = transport if isinstance(transport, TimedTransport) else None
         self._limits = limits
         self._clock = clock
         self._counters = counters or Counters()
@@ -266,21 +267,14 @@ class StubResolver:
     async def _exchange(self, attempt: "_Attempt", *, stream: bool) -> Heard:
         """Send one query and wait for its reply; every failure becomes a value here."""
         until = min(attempt.deadline, trio.current_time() + self._limits.try_timeout_seconds)
-        with trio.move_on_at(until):
-            try:
-                reply = await self._transport.ask(
-                    attempt.server,
-                    attempt.question,
-                    checking_disabled=attempt.checking_disabled,
-                    stream=stream,
-                )
-            except MalformedResponseError as error:
-                self._counters.malformed += 1
-                return Heard(server=attempt.server).malformed(str(error))
-            except OwnSideError as error:
-                return Heard(
-                    server=attempt.server, failure=LookupOutcome.TIMEOUT, own_fault=str(error)
-                )
+        try:
+            reply = await self._ask_transport(attempt, until, stream=stream)
+        except MalformedResponseError as error:
+            self._counters.malformed += 1
+            return Heard(server=attempt.server).malformed(str(error))
+        except OwnSideError as error:
+            return Heard(server=attempt.server, failure=LookupOutcome.TIMEOUT, own_fault=str(error))
+        if reply is not None:
             return _read(attempt.server, reply)
         self._counters.timeouts += 1
         late = trio.current_time() - until
@@ -291,6 +285,24 @@ class StubResolver:
             detail=f"no reply from {attempt.server}",
             own_fault=busy if late > self._limits.max_lag_seconds else None,
         )
+
+    async def _ask_transport(
+        self, attempt: "_Attempt", until: float, *, stream: bool
+    ) -> Reply | None:
+        """Return the reply, None when it is late."""
+        checking_disabled = attempt.checking_disabled
+        if self._timed is not None and not stream:
+            return await self._timed.ask_until(
+                attempt.server, attempt.question, until, checking_disabled=checking_disabled
+            )
+        with trio.move_on_at(until):
+            return await self._transport.ask(
+                attempt.server,
+                attempt.question,
+                checking_disabled=checking_disabled,
+                stream=stream,
+            )
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,10 @@ from typing import Any
 
 from load_lab import make_lab
 from load_plan import Mix
-from load_run import ROOT, Run, Settings, run_scan
+from load_run import ROOT, Run, Settings, compare, run_scan
 from load_servers import MissingToolError, serving
+
+__all__ = ["Mix", "Settings", "compare", "main", "make_lab", "run_scan", "serving"]
 
 MIXES = {
     "own": {"shared": 0.0},

@@ -64,7 +64,7 @@ from load_zones import (
     wire_of,
 )
 
-RSA_KEYS = 16
+RSA_KEYS = 10
 """RSA keys in stock, since making one takes 50 ms; certificates and zones share them."""
 FRESH_SECONDS = 7 * 86_400
 FORMAT = 1

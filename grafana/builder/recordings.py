@@ -1,0 +1,230 @@
+"""Recording rules: the joins that alerts and dashboards share, made once a minute.
+
+Names follow ``level:metric:operations``; the level leaves out ``job``, which always goes along.
+A failure is counted where it lies: ``danewatch_domain_cause`` names, for a domain whose mail is not
+delivered, the bogus zone, else the failing hosts, else nothing but the domain itself.
+"""
+
+from grafana.builder.rules import INSTANCE, Group, Recording, with_zone
+
+AT_HOST = 'danewatch_domain_cause{mx!=""}'
+AT_ZONE = 'danewatch_domain_cause{dns_zone!=""}'
+AT_ITSELF = 'danewatch_domain_cause{mx="", dns_zone=""}'
+BLOCKED = "danewatch_domain_blocked == 1"
+BOUNCING = 'danewatch_domain_phase{phase="bouncing"}'
+LOOKBACK = "[7d:3h]"
+"""How far back protection is remembered, and in which steps: 56 looks instead of ten thousand."""
+LOST_ZONE = "instance_zone:danewatch_zone_secure:lost7d"
+LOST_MX = "instance_mx:danewatch_mx_addresses_authenticated:lost7d"
+LOST_DOMAIN = "instance_domain:danewatch_domain_mx_hosts_authenticated:lost7d"
+_ON_DOMAIN = f"on ({INSTANCE}, domain)"
+_ON_MX = f"on ({INSTANCE}, mx)"
+_ON_ZONE = f"on ({INSTANCE}, dns_zone)"
+
+EXPLAINED = f"unless {_ON_DOMAIN} ({AT_HOST} or {AT_ZONE})"
+"""Leaves the domains whose failure lies at no host and in no zone; where no cause is known, all."""
+
+COUNTS = Group(
+    name="danewatch-counts",
+    rules=[
+        Recording(
+            name="instance_verdict:danewatch_domain_verdict:count",
+            expr=f"count by ({INSTANCE}, verdict) (danewatch_domain_verdict)",
+            sentence="Domains by the verdict of their last check.",
+        ),
+        Recording(
+            name="instance_phase:danewatch_domain_phase:count",
+            expr=f"count by ({INSTANCE}, phase) (danewatch_domain_phase)",
+            sentence="Domains by what happens to their mail: delivered, deferred, bounced.",
+        ),
+        Recording(
+            name="instance_outcome:danewatch_mx_outcome:count",
+            expr=f"count by ({INSTANCE}, outcome) (danewatch_mx_outcome)",
+            sentence="MX hosts by the outcome of their last check.",
+        ),
+        Recording(
+            name="instance_status:danewatch_zone_status:count",
+            expr=f"count by ({INSTANCE}, status, reason) (danewatch_zone_status)",
+            sentence="Zones by the status and reason of their last look.",
+        ),
+        Recording(
+            name="instance_mx:danewatch_domain_mx_preference:count",
+            expr=f"count by ({INSTANCE}, mx) (danewatch_domain_mx_preference)",
+            sentence="Domains behind each MX host: its blast radius.",
+        ),
+        Recording(
+            name="instance:danewatch_domain_stale:ratio",
+            expr=f"""
+            count by ({INSTANCE}) (
+              time() - danewatch_domain_last_check_timestamp_seconds
+              > on ({INSTANCE}) group_left () 2 * danewatch_scheduler_interval_seconds
+            )
+            / on ({INSTANCE}) count by ({INSTANCE}) (danewatch_domain_last_check_timestamp_seconds)
+            """,
+            sentence="Share of the domains that were not checked for two intervals; absent when 0.",
+        ),
+        Recording(
+            name="instance_stage:danewatch_check_failures:ratio_rate1h",
+            expr=f"""
+            sum by ({INSTANCE}, stage) (rate(danewatch_check_failures_total[1h]))
+            / on ({INSTANCE}, stage) sum by ({INSTANCE}, stage) (rate(danewatch_checks_total[1h]))
+            """,
+            sentence="Share of checks that failed in the last hour, by stage.",
+        ),
+    ],
+)
+
+CAUSES = Group(
+    name="danewatch-causes",
+    rules=[
+        Recording(
+            name="instance_mx:danewatch_domain_blocked:count",
+            expr=with_zone(
+                f"count by ({INSTANCE}, mx) ({AT_HOST} and {_ON_DOMAIN} {BLOCKED})", "mx"
+            ),
+            sentence="Domains that are blocked because of this MX host.",
+        ),
+        Recording(
+            name="instance_mx:danewatch_domain_deferred:count",
+            expr=with_zone(
+                f"count by ({INSTANCE}, mx) ({AT_HOST} unless {_ON_DOMAIN} {BLOCKED})", "mx"
+            ),
+            sentence="Domains whose mail waits because of this MX host, without being blocked.",
+        ),
+        Recording(
+            name="instance_mx:danewatch_mx_failing:partners",
+            expr=with_zone(
+                f"""
+                instance_mx:danewatch_domain_mx_preference:count
+                and {_ON_MX} danewatch_mx_up == 0
+                unless {_ON_MX} {AT_HOST}
+                unless {_ON_MX} (danewatch_mx_zone and {_ON_ZONE} danewatch_zone_bogus == 1)
+                """,
+                "mx",
+            ),
+            sentence="Domains behind a failing MX host whose mail other hosts take.",
+        ),
+        Recording(
+            name="instance_zone:danewatch_domain_undelivered:count",
+            expr=f"count by ({INSTANCE}, dns_zone) ({AT_ZONE})",
+            sentence="Domains whose mail is not delivered because this zone is bogus.",
+        ),
+        Recording(
+            name="instance_domain:danewatch_domain_blocked:unexplained",
+            expr=with_zone(f"{BLOCKED} {EXPLAINED}", "domain"),
+            sentence="1 for a blocked domain whose failure lies at no host and in no zone.",
+        ),
+        Recording(
+            name="instance_domain:danewatch_domain_deferred:unexplained",
+            expr=with_zone(
+                f"""
+                danewatch_domain_phase{{phase="deferring"}}
+                unless {_ON_DOMAIN} {BLOCKED}
+                {EXPLAINED}
+                """,
+                "domain",
+            ),
+            sentence="1 for a domain whose mail waits, unblocked, for a cause of its own.",
+        ),
+        Recording(
+            name="instance_cause:danewatch_domain_bounces_from_timestamp_seconds:min",
+            expr=f"""
+            min by ({INSTANCE}, mx, dns_zone) (
+              ({AT_HOST} or {AT_ZONE})
+              * {_ON_DOMAIN} group_left () danewatch_domain_bounces_from_timestamp_seconds
+            )
+            or
+            max by ({INSTANCE}, domain) (
+              danewatch_domain_bounces_from_timestamp_seconds
+              {EXPLAINED}
+            )
+            """,
+            sentence="When the first mail bounces, by the host, zone or domain at fault.",
+        ),
+        Recording(
+            name="instance_cause:danewatch_domain_bouncing:count",
+            expr=f"""
+            count by ({INSTANCE}, mx, dns_zone) (
+              ({AT_HOST} or {AT_ZONE}) and {_ON_DOMAIN} {BOUNCING}
+            )
+            or
+            count by ({INSTANCE}, domain) (
+              {BOUNCING} and {_ON_DOMAIN} {AT_ITSELF}
+            )
+            """,
+            sentence="Domains whose mail bounces, by the host, zone or domain at fault.",
+        ),
+    ],
+)
+
+LOSSES = Group(
+    name="danewatch-losses",
+    rules=[
+        Recording(
+            name=LOST_ZONE,
+            expr=f"""
+            danewatch_zone_secure == 0
+            and {_ON_ZONE} danewatch_zone_bogus == 0
+            and {_ON_ZONE} max_over_time(danewatch_zone_secure{LOOKBACK}) == 1
+            """,
+            sentence="0 for a zone that is no longer signed and was within seven days.",
+        ),
+        Recording(
+            name=LOST_MX,
+            expr=with_zone(
+                f"""
+                danewatch_mx_addresses_authenticated == 0
+                and {_ON_MX} danewatch_mx_up == 1
+                and {_ON_MX} max_over_time(danewatch_mx_addresses_authenticated{LOOKBACK}) > 0
+                unless {_ON_MX} danewatch_mx_outcome{{outcome="inconclusive"}}
+                """,
+                "mx",
+            ),
+            sentence="0 for a host that takes mail without DANE and had it within seven days.",
+        ),
+        Recording(
+            name=LOST_DOMAIN,
+            expr=with_zone(
+                f"""
+                danewatch_domain_mx_hosts_authenticated == 0
+                and {_ON_DOMAIN} danewatch_domain_up == 1
+                and {_ON_DOMAIN}
+                  max_over_time(danewatch_domain_mx_hosts_authenticated{LOOKBACK}) > 0
+                unless {_ON_DOMAIN} danewatch_domain_verdict{{verdict="inconclusive"}}
+                """,
+                "domain",
+            ),
+            sentence="0 for a domain that gets mail without DANE and had it within seven days.",
+        ),
+    ],
+)
+
+REMAINING = Group(
+    name="danewatch-remaining",
+    rules=[
+        Recording(
+            name="instance_mx:danewatch_mx_certificate_remaining:ratio",
+            expr=f"""
+            (danewatch_mx_certificate_not_after_timestamp_seconds - time())
+            / {_ON_MX} clamp_min(
+              danewatch_mx_certificate_not_after_timestamp_seconds
+              - {_ON_MX} danewatch_mx_certificate_not_before_timestamp_seconds, 1
+            )
+            """,
+            sentence="Share of its lifetime a host's certificate still has; below 0 when over.",
+        ),
+        Recording(
+            name="instance_zone:danewatch_zone_signature_remaining:ratio",
+            expr=f"""
+            (danewatch_zone_signature_expiration_timestamp_seconds - time())
+            / {_ON_ZONE} clamp_min(
+              danewatch_zone_signature_expiration_timestamp_seconds
+              - {_ON_ZONE} danewatch_zone_signature_inception_timestamp_seconds, 1
+            )
+            """,
+            sentence="Share of its lifetime that the zone's first signature to end still has.",
+        ),
+    ],
+)
+
+RECORDING_GROUPS = (COUNTS, CAUSES, LOSSES, REMAINING)

@@ -26,11 +26,13 @@ from exporters.jsonl import JsonlSink
 from exporters.prometheus import ResultMetrics, write_textfile
 from scanner import __version__
 from scanner.cli.scan_run import PassResult
+from scanner.model.monitoring import EntityKey
 from scanner.model.names import Name
 from scanner.model.ports import Clock, Target
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import EntityType, Profile
-from scanner.transition.fold import EntityKey, Pairs, fold_check
+from scanner.transition.fold import fold_check
+from scanner.transition.looks import Pairs
 
 if TYPE_CHECKING:
     from scanner.cli.wiring import Settings

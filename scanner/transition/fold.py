@@ -18,19 +18,18 @@ Phases of a domain: ``delivering``; ``deferring`` until ``failing_since + queue_
 ``bounces_from``. A zone has no phase. Its status follows from RFC 4035 and no sender's profile; its
 states and transitions carry the profile of the run, and hold under any.
 
-Confirmation of transient failures (verdict table 3e) has happened before a check gets here.
+Every look that gets here is believed. A pass has made sure before (``scanner.run.engine``); the
+service decides in ``scanner.transition.confirm`` which looks are folded, and since when.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 
-from scanner.model.hostview import host_views
-from scanner.model.names import Name
+from scanner.model.monitoring import EntityKey
 from scanner.model.transition import State, Transition
-from scanner.model.verdict import AddressFacts, Check, ProfileVerdict
+from scanner.model.verdict import Check
 from scanner.model.vocabulary import (
     DeliveryPhase,
     DnssecStatus,
@@ -39,24 +38,9 @@ from scanner.model.vocabulary import (
     HostOutcome,
     Profile,
 )
-from scanner.model.zones import ZoneObservation
+from scanner.transition.looks import Look, Pairs, looks_of
 
-EntityKey = tuple[EntityType, str]
-Pairs = tuple[tuple[str, str], ...]
-
-MAX_EVIDENCE = 40
-"""Evidence pairs of one transition; a domain with more MX hosts names the first ones."""
-MAX_EVIDENCE_CHARACTERS = 500
-"""Of one evidence value; detail texts may quote a peer."""
-
-_INCONCLUSIVE = frozenset(
-    {
-        HostOutcome.INCONCLUSIVE.value,
-        DomainVerdict.INCONCLUSIVE.value,
-        DnssecStatus.INDETERMINATE.value,
-    }
-)
-_FAILING: Mapping[EntityType, frozenset[str]] = {
+FAILING: Mapping[EntityType, frozenset[str]] = {
     EntityType.DOMAIN: frozenset({DomainVerdict.BLOCKED, DomainVerdict.DEFERRED}),
     EntityType.MX: frozenset(
         {
@@ -68,94 +52,92 @@ _FAILING: Mapping[EntityType, frozenset[str]] = {
     ),
     EntityType.ZONE: frozenset({DnssecStatus.BOGUS}),
 }
+"""Statuses under which mail waits, by what they are of."""
 
 
 def fold(
     state: State | None,
+    look: Look,
     *,
-    entity_type: EntityType,
-    entity: str,
     profile: Profile,
-    status: str,
-    reason: str | None,
-    code: str | None,
-    observed_at: datetime,
     queue_life: timedelta,
-    event_id: str,
-    final_code: str | None = None,
+    run_id: str,
+    began_at: datetime | None = None,
     labels: Pairs = (),
-    evidence: Pairs = (),
 ) -> tuple[State | None, Transition | None]:
-    """Return the state after one check, and the transition if it changed.
+    """Return the state after ``look``, and the transition if it changed.
 
-    ``state`` is None before the first conclusive check, and stays None while checks are
-    inconclusive. ``code`` is the one seen while mail waits; ``final_code`` replaces it once mail
-    bounces. ``queue_life`` is how long the sender keeps mail.
+    ``state`` is None before the first conclusive look, and stays None while looks are
+    inconclusive. ``queue_life`` is how long the sender keeps mail. ``began_at`` is an earlier look
+    that ``look`` confirms: the new state, and the queue clock, begin there. ``labels`` are those
+    of a domain. ``run_id`` is part of the transition's identifier.
     """
-    if status in _INCONCLUSIVE or (state is not None and observed_at <= state.last_seen_at):
+    if not look.is_conclusive or (state is not None and look.observed_at <= state.last_seen_at):
         return state, None
-    failing_since = _failing_since(state, entity_type, status, observed_at)
+    failing_since = _failing_since(state, look, began_at)
     bounces_from = None
-    if entity_type is EntityType.DOMAIN and failing_since is not None:
+    if look.entity_type is EntityType.DOMAIN and failing_since is not None:
         bounces_from = failing_since + queue_life
-    phase = _phase(entity_type, status, observed_at, bounces_from)
+    phase = _phase(look, bounces_from)
     before = None if state is None else (state.status, state.reason, state.phase)
-    changed = before != (status, reason, phase)
+    if state is not None and before == (look.status, look.reason, phase):
+        return replace(state, last_seen_at=look.observed_at), None
     after = State(
-        entity_type=entity_type,
-        entity=entity,
+        entity_type=look.entity_type,
+        entity=look.entity,
         profile=profile,
-        status=status,
-        reason=reason,
+        status=look.status,
+        reason=look.reason,
         phase=phase,
-        since=observed_at if changed or state is None else state.since,
-        last_seen_at=observed_at,
+        since=began_at or look.observed_at,
+        last_seen_at=look.observed_at,
         failing_since=failing_since,
+        recent_changes=() if state is None else state.recent_changes,
+        recent_doubts=() if state is None else state.recent_doubts,
+        flapping=state is not None and state.flapping,
     )
-    if not changed:
-        return after, None
+    bounces = phase is DeliveryPhase.BOUNCING
     transition = Transition(
-        event_id=event_id,
-        observed_at=observed_at,
-        entity_type=entity_type,
-        entity=entity,
+        event_id=event_id_for(
+            run_id, look.observed_at, look.key, profile, look.status, look.reason
+        ),
+        observed_at=look.observed_at,
+        entity_type=look.entity_type,
+        entity=look.entity,
         profile=profile,
         from_status=None if state is None else state.status,
-        to_status=status,
+        to_status=look.status,
         from_reason=None if state is None else state.reason,
-        to_reason=reason,
+        to_reason=look.reason,
         from_phase=None if state is None else state.phase,
         to_phase=phase,
-        code=final_code if phase is DeliveryPhase.BOUNCING and final_code else code,
+        code=look.final_code if bounces and look.final_code else look.code,
         since=None if state is None else state.since,
         bounces_from=bounces_from,
         failing_since=failing_since,
-        evidence=evidence,
-        labels=labels,
+        began_at=began_at,
+        evidence=look.evidence(),
+        labels=labels if look.entity_type is EntityType.DOMAIN else (),
     )
     return after, transition
 
 
-def _failing_since(
-    state: State | None, entity_type: EntityType, status: str, observed_at: datetime
-) -> datetime | None:
-    if status not in _FAILING[entity_type]:
+def _failing_since(state: State | None, look: Look, began_at: datetime | None) -> datetime | None:
+    if look.status not in FAILING[look.entity_type]:
         return None
     if state is None or state.failing_since is None:
-        return observed_at
+        return began_at or look.observed_at
     return state.failing_since
 
 
-def _phase(
-    entity_type: EntityType, status: str, observed_at: datetime, bounces_from: datetime | None
-) -> DeliveryPhase:
-    if entity_type is EntityType.ZONE:
+def _phase(look: Look, bounces_from: datetime | None) -> DeliveryPhase:
+    if look.entity_type is EntityType.ZONE:
         return DeliveryPhase.UNKNOWN
-    if entity_type is EntityType.DOMAIN and status == DomainVerdict.NO_MAIL:
+    if look.entity_type is EntityType.DOMAIN and look.status == DomainVerdict.NO_MAIL:
         return DeliveryPhase.BOUNCING
-    if status not in _FAILING[entity_type]:
+    if look.status not in FAILING[look.entity_type]:
         return DeliveryPhase.DELIVERING
-    if bounces_from is not None and observed_at >= bounces_from:
+    if bounces_from is not None and look.observed_at >= bounces_from:
         return DeliveryPhase.BOUNCING
     return DeliveryPhase.DEFERRING
 
@@ -172,80 +154,20 @@ def fold_check(
     """Return the states that ``check`` moves and the transitions: domain, its hosts, its zones.
 
     The caller merges the returned states into ``states``, which is only read. ``labels`` are the
-    operator's own and go with the domain; a host belongs to many domains and carries none. A host
-    whose outcome holds for this domain only (see ``scanner.model.hostview``) is left alone.
+    operator's own and go with the domain; a host belongs to many domains and carries none. Every
+    look is believed at once; ``scanner.transition.confirm`` is for who can look again.
     """
     moved: dict[EntityKey, State] = {}
     transitions: list[Transition] = []
-
-    def take(
-        entity_type: EntityType,
-        entity: str,
-        observed_at: datetime,
-        status: str,
-        reason: str | None,
-        *,
-        code: str | None,
-        final_code: str | None,
-        evidence: Callable[[], Pairs],
-    ) -> None:
-        key = (entity_type, entity)
-        before = states.get(key)
+    for look in looks_of(check, profile):
+        before = states.get(look.key)
         after, transition = fold(
-            before,
-            entity_type=entity_type,
-            entity=entity,
-            profile=profile,
-            status=status,
-            reason=reason,
-            code=code,
-            final_code=final_code,
-            observed_at=observed_at,
-            queue_life=queue_life,
-            event_id="",
-            labels=labels if entity_type is EntityType.DOMAIN else (),
+            before, look, profile=profile, queue_life=queue_life, run_id=run_id, labels=labels
         )
         if after is not None and after is not before:
-            moved[key] = after
+            moved[look.key] = after
         if transition is not None:
-            # Only now: almost every check changes nothing, and needs neither.
-            event_id = event_id_for(run_id, observed_at, key, profile, status, reason)
-            transitions.append(replace(transition, event_id=event_id, evidence=evidence()))
-
-    verdict = check.judgement.of(profile)
-    take(
-        EntityType.DOMAIN,
-        check.domain,
-        check.observation.observed_at,
-        verdict.verdict.value,
-        _text(verdict.reason),
-        code=verdict.code,
-        final_code=verdict.final_code,
-        evidence=partial(_domain_evidence, check, verdict),
-    )
-    for view in host_views(check, profile):
-        if view.for_every_domain:
-            take(
-                EntityType.MX,
-                view.host,
-                view.observed_at,
-                view.judged.outcome.value,
-                _text(view.judged.reason),
-                code=view.judged.code,
-                final_code=None,
-                evidence=partial(_host_evidence, check, view.host, view.judged.detail),
-            )
-    for zone in check.observation.zones:
-        take(
-            EntityType.ZONE,
-            zone.zone,
-            zone.observed_at,
-            zone.status.value,
-            _text(zone.reason),
-            code=None,
-            final_code=None,
-            evidence=partial(_zone_evidence, check, zone),
-        )
+            transitions.append(transition)
     return moved, tuple(transitions)
 
 
@@ -274,64 +196,3 @@ def event_id_for(
 
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-
-
-def _domain_evidence(check: Check, verdict: ProfileVerdict) -> Pairs:
-    mx = check.observation.route.mx
-    pairs: list[tuple[str, str]] = [
-        ("mx_status", _text(mx.status) or ""),
-        ("mx_outcome", mx.outcome.value),
-        ("resolver", mx.resolver or ""),
-        ("detail", mx.detail or ""),
-        ("headline", verdict.headline or ""),
-        ("cause_code", verdict.cause_code or ""),
-        ("fault", verdict.fault.value),
-    ]
-    pairs += [("ede", f"{error.code} {error.text}".strip()) for error in mx.extended_errors]
-    for host in verdict.hosts:
-        judged = host.judged
-        words = (judged.outcome.value, _text(judged.reason), judged.code)
-        pairs.append((f"host {host.host}", " ".join(word for word in words if word)))
-    return _bounded(pairs)
-
-
-def _host_evidence(check: Check, host: Name, detail: str | None) -> Pairs:
-    pairs: list[tuple[str, str]] = [("domain", check.domain), ("detail", detail or "")]
-    for observed in check.observation.hosts:
-        if observed.route.host == host:
-            pairs.append(("applicability", observed.route.applicability.value))
-            for address in observed.addresses:
-                pairs.append(("address", address.address))
-                pairs.append(("host_check_id", address.probe_id))
-    for facts in check.judgement.hosts:
-        if facts.host == host:
-            pairs.extend(_certificate_hashes(facts.addresses))
-    return _bounded(pairs)
-
-
-def _zone_evidence(check: Check, zone: ZoneObservation) -> Pairs:
-    pairs: list[tuple[str, str]] = [("domain", check.domain)]
-    if zone.ede_code is not None:
-        pairs.append(("ede", str(zone.ede_code)))
-    pairs += [("ds", f"{ds.key_tag} {ds.algorithm} {ds.digest_type}") for ds in zone.ds]
-    pairs += [("dnskey", f"{key.key_tag} {key.algorithm} {key.flags}") for key in zone.dnskeys]
-    if zone.signature_inception is not None and zone.signature_expiration is not None:
-        pairs.append(("signature_inception", zone.signature_inception.isoformat()))
-        pairs.append(("signature_expiration", zone.signature_expiration.isoformat()))
-    pairs += [(note.reason.value, note.message) for note in zone.notes]
-    return _bounded(pairs)
-
-
-def _certificate_hashes(addresses: tuple[AddressFacts, ...]) -> Iterator[tuple[str, str]]:
-    for address in addresses:
-        for certificate in address.chain[:1]:
-            yield ("certificate_sha256", certificate.sha256)
-
-
-def _bounded(pairs: list[tuple[str, str]]) -> Pairs:
-    kept = [(key, value[:MAX_EVIDENCE_CHARACTERS]) for key, value in pairs if value]
-    return tuple(kept[:MAX_EVIDENCE])
-
-
-def _text(value: str | None) -> str | None:
-    return None if value is None else str(value)

@@ -1,15 +1,15 @@
 """What holds for every sequence of checks that is folded."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from some_looks import START, look
 
 from scanner.model.transition import State, Transition
-from scanner.model.vocabulary import DeliveryPhase, DomainVerdict, EntityType, Profile
+from scanner.model.vocabulary import DeliveryPhase, DomainVerdict, Profile
 from scanner.transition.fold import fold
 
-START = datetime(2026, 11, 24, tzinfo=UTC)
 QUEUE_LIFE = timedelta(hours=24)
 FAILING = {"blocked", "deferred"}
 
@@ -40,15 +40,10 @@ def run(steps: list[Step], state: State | None = None) -> tuple[State | None, li
     for at, status, reason in steps:
         state, transition = fold(
             state,
-            entity_type=EntityType.DOMAIN,
-            entity="example.org",
+            look(status, reason, at=at),
             profile=Profile.EXCHANGE_ONLINE,
-            status=status,
-            reason=reason,
-            code=None,
-            observed_at=at,
             queue_life=QUEUE_LIFE,
-            event_id=at.isoformat(),
+            run_id="run",
         )
         if transition is not None:
             transitions.append(transition)

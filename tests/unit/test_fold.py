@@ -1,11 +1,12 @@
 """Folding: one check after another becomes states and transitions."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 import sample_checks
+from some_looks import START, look
 
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.observation import DaneApplicability
@@ -22,15 +23,9 @@ from scanner.model.vocabulary import (
     Severity,
 )
 from scanner.model.zones import ZoneNote
-from scanner.transition.fold import (
-    MAX_EVIDENCE,
-    MAX_EVIDENCE_CHARACTERS,
-    event_id_for,
-    fold,
-    fold_check,
-)
+from scanner.transition.fold import event_id_for, fold, fold_check
+from scanner.transition.looks import MAX_EVIDENCE, MAX_EVIDENCE_CHARACTERS
 
-START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 QUEUE_LIFE = timedelta(hours=24)
 EXO = Profile.EXCHANGE_ONLINE
 
@@ -46,20 +41,15 @@ def step(
     final_code: str | None = None,
 ) -> tuple[State | None, Transition | None]:
     """Fold one status, ``hours`` after the start."""
-    observed_at = START + timedelta(hours=hours)
-    return fold(
-        state,
+    seen = look(
+        status,
+        reason,
+        at=START + timedelta(hours=hours),
         entity_type=entity_type,
-        entity="example.org",
-        profile=EXO,
-        status=status,
-        reason=reason,
         code=code,
         final_code=final_code,
-        observed_at=observed_at,
-        queue_life=QUEUE_LIFE,
-        event_id=f"event-{hours}",
     )
+    return fold(state, seen, profile=EXO, queue_life=QUEUE_LIFE, run_id="run")
 
 
 def known(status: str, reason: str | None = None, **rest: EntityType) -> State:
@@ -184,6 +174,25 @@ def test_bouncing_without_a_final_code_shows_the_one_that_is_known() -> None:
     _, transition = step(before, "blocked", "tlsa-mismatch", hours=30, code="x")
     assert transition is not None
     assert transition.code == "x"
+
+
+def test_a_confirmed_failure_began_at_the_first_look() -> None:
+    """State, queue clock and bounce time start where trouble was first seen."""
+    first = START + timedelta(hours=1)
+    state, transition = fold(
+        known("protected"),
+        look("blocked", "tlsa-mismatch", at=START + timedelta(hours=2)),
+        profile=EXO,
+        queue_life=QUEUE_LIFE,
+        run_id="run",
+        began_at=first,
+    )
+    assert state is not None
+    assert transition is not None
+    assert (state.since, state.failing_since) == (first, first)
+    assert (transition.began_at, transition.failing_since) == (first, first)
+    assert transition.bounces_from == first + QUEUE_LIFE
+    assert transition.observed_at == START + timedelta(hours=2)
 
 
 def test_recovery_stops_the_clock() -> None:

@@ -24,11 +24,12 @@ from exporters.history import (
     unfinished_run,
 )
 from exporters.schema import DOMAIN_CHECKS, TRANSITIONS
+from scanner.model.monitoring import EntityKey
 from scanner.model.names import Name
 from scanner.model.transition import State
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import EntityType, Profile
-from scanner.transition.fold import EntityKey, fold_check
+from scanner.transition.fold import fold_check
 
 EXO = Profile.EXCHANGE_ONLINE
 QUEUE_LIFE = timedelta(hours=24)

@@ -133,7 +133,8 @@ class ValidatingResolver:
         self._limits = limits or ChainLimits()
         self._at = at
         self._on_validation = on_validation
-        self._memo = VerificationMemo(self._policy.max_memo_entries)
+        limit = self._policy.max_memo_entries
+        self._memo = VerificationMemo(limit) if limit else None
         self._steps: OrderedDict[_Key, tuple[Step, datetime]] = OrderedDict()
         self._flights: dict[_Key, _Flight] = {}
         self._validations = self._taken = self._hits = self._joins = self._confirmations = 0
@@ -151,7 +152,8 @@ class ValidatingResolver:
         """Return the answer to ``question`` with the whole chain that shows what it is worth."""
         self._validations += 1
         validation = None
-        with trio.move_on_after(self._limits.total_timeout_seconds):
+        deadline = trio.current_time() + self._limits.total_timeout_seconds
+        with trio.CancelScope(deadline=deadline):
             validation = await self._validate(question)
         if validation is None:
             validation = self._out_of_time(question)

@@ -91,7 +91,7 @@ def _decode(question: Question, query_id: int, wire: bytes, server: str) -> Sign
     signatures: _Signatures = {}
     answer, position = _read_section(wire, start, answers, known, signatures)
     authority, position = _read_section(wire, position, authorities, known, signatures)
-    edns, extended_rcode = _read_opt(wire, position, additionals)
+    edns, extended_rcode = _read_opt(wire, position, additionals, known)
     return SignedMessage(
         question=question,
         question_labels=forms.labels,
@@ -215,16 +215,26 @@ def _rrset(key: _Key, group: _Group, signatures: _Signatures) -> RRset:
     )
 
 
-def _read_opt(wire: bytes, position: int, count: int) -> tuple[bool, int]:
+def _read_opt(wire: bytes, position: int, count: int, known: KnownNames) -> tuple[bool, int]:
     """Return whether there is an OPT record, and the upper bits of the RCODE (RFC 6891 §6.1.3).
 
-    Only an OPT record without options, alone in its section, is usual.
+    Addresses of mail hosts and their signatures may stand beside it; they are framed and left. One
+    OPT record without options is usual, more is not.
     """
-    if count == 0 and position == len(wire):
-        return False, 0
-    if count != 1 or not wire.startswith(_OPT_AT_ROOT, position):
+    edns, extended_rcode = False, 0
+    for _ in range(count):
+        if wire.startswith(_OPT_AT_ROOT, position):
+            _, _, ttl, length = _RECORD.unpack_from(wire, position + 1)
+            if length or edns:
+                raise _OddError
+            edns, extended_rcode = True, ttl >> 24
+            position += 1 + _RECORD_OCTETS
+            continue
+        _, position = read_raw_name(wire, position, known)
+        rdtype, _, _, length = _RECORD.unpack_from(wire, position)
+        if rdtype == TYPE_OPT:
+            raise _OddError
+        position += _RECORD_OCTETS + length
+    if position != len(wire):
         raise _OddError
-    _, _, ttl, length = _RECORD.unpack_from(wire, position + 1)
-    if length or position + 1 + _RECORD_OCTETS != len(wire):
-        raise _OddError
-    return True, ttl >> 24
+    return edns, extended_rcode

@@ -79,10 +79,15 @@ def upstream_finding(
 def rrset_findings(
     checked: CheckedRRset, zone: TrustedZone, *, now: datetime, policy: DnssecPolicy, server: str
 ) -> Iterator[DnssecFinding]:
-    """Yield what is wrong with the signatures of one record set, or worth a warning."""
-    if checked.status is DnssecStatus.SECURE:
-        yield from _warnings(checked, zone, now=now, policy=policy, server=server)
-        return
+    """Return what is wrong with the signatures of one record set, or worth a warning."""
+    tell = _warnings if checked.status is DnssecStatus.SECURE else _faults
+    return tell(checked, zone, now=now, policy=policy, server=server)
+
+
+def _faults(
+    checked: CheckedRRset, zone: TrustedZone, *, now: datetime, policy: DnssecPolicy, server: str
+) -> Iterator[DnssecFinding]:
+    del policy
     assert checked.reason is not None
     told: set[DnssecReason] = set()
     for check in sorted(checked.signatures, key=lambda check: check.reason is not checked.reason):
@@ -144,7 +149,7 @@ def _signature_values(check: SignatureCheck, zone: TrustedZone, now: datetime) -
 def _warnings(
     checked: CheckedRRset, zone: TrustedZone, *, now: datetime, policy: DnssecPolicy, server: str
 ) -> Iterator[DnssecFinding]:
-    good = next((c for c in checked.signatures if c.checked and c.reason is None), None)
+    good = _good_one(checked)
     rrset = checked.rrset
     if good is None or rrset is None:
         return
@@ -173,6 +178,13 @@ def _warnings(
         yield _finding_on(
             DnssecReason.RRSIG_ALG_INCOMPLETE, checked, (("missing_algorithms", names),), server
         )
+
+
+def _good_one(checked: CheckedRRset) -> SignatureCheck | None:
+    for check in checked.signatures:
+        if check.reason is None and check.checked:
+            return check
+    return None
 
 
 def _iterations(rrset: RRset) -> int:

@@ -86,8 +86,8 @@ class Verifier:
         "_failures",
         "_memo",
         "_seconds",
+        "_verifications",
         "_whole_second",
-        "_work",
         "hashes",
         "now",
         "policy",
@@ -103,13 +103,13 @@ class Verifier:
         self._seconds = int(now.timestamp())
         self._whole_second = datetime.fromtimestamp(self._seconds, UTC)
         self._memo = memo
-        self._work = Budget(policy.max_verifications)
-        self._failures = Budget(policy.max_failed_verifications)
+        self._verifications = 0
+        self._failures = 0
 
     @property
     def verifications(self) -> int:
         """Verifications paid for so far."""
-        return self._work.spent
+        return self._verifications
 
     def check(self, rrset: RRset, zone: TrustedZone) -> CheckedRRset:
         """Return ``rrset`` judged by the keys of ``zone``: secure, bogus or indeterminate.
@@ -222,14 +222,16 @@ class Verifier:
             known = self._memo.get(entry)
         if known is not None:
             return known
-        if not (tried.left and self._work.remaining and self._failures.remaining):
+        policy = self.policy
+        spent = self._verifications >= policy.max_verifications
+        if spent or not tried.left or self._failures >= policy.max_failed_verifications:
             tried.cut_short = True
             return None
         tried.left -= 1
-        self._work.spend()
+        self._verifications += 1
         verdict = key.verify(signature, data)
         if verdict is not Verdict.GOOD:
-            self._failures.spend()
+            self._failures += 1
         if self._memo is not None:
             self._memo.put(entry, verdict)
         return verdict

@@ -36,7 +36,7 @@ class Scope(StrEnum):
     MX = "mx"
     DOMAIN = "domain"
     QUEUE = "queue"
-    """Mail that waits or comes back: never inhibited by what made it wait, for it says it is late."""
+    """Mail that waits or comes back; not inhibited by what made it wait, since it says how late."""
     SCANNER = "scanner"
 
 

@@ -157,6 +157,10 @@ def read_certificate(data: bytes) -> CertificateFacts:
     ``names`` are the dNSName entries, or the common names where there are none: the names a sender
     would compare (RFC 7672 §3.2.3).
     """
+    return (_facts if len(data) > MAX_CACHED_OCTETS else _cached_facts)(data)
+
+
+def _facts(data: bytes) -> CertificateFacts:
     sha256 = hashlib.sha256(data).hexdigest()
     certificate = _load_or_reason(data)
     if isinstance(certificate, str):
@@ -179,6 +183,9 @@ def read_certificate(data: bytes) -> CertificateFacts:
     )
 
 
+_cached_facts = lru_cache(maxsize=CACHED_CERTIFICATES)(_facts)
+
+
 def load(data: bytes) -> ParsedCertificate | None:
     """Return the certificate ``data`` is the DER of, or None when its outline cannot be read."""
     certificate = _load_or_reason(data)
@@ -190,6 +197,11 @@ def spki_of(data: bytes) -> bytes | None:
 
     Reads less than ``load``: the fields before the key need only be there.
     """
+    certificate = load(data)
+    return certificate.spki if certificate is not None else _spki_at_its_place(data)
+
+
+def _spki_at_its_place(data: bytes) -> bytes | None:
     try:
         fields = _tbs_fields(der.children(der.parse(data))[0])
         return _check_spki(fields[5]).encoded
@@ -253,10 +265,11 @@ def _tbs_fields(tbs: Element) -> tuple[Element, ...]:
 def _named_fields(
     tbs: Element,
 ) -> tuple[int, int, Element, Element, Element, Element, Element, tuple[Element, ...]]:
-    fields = _tbs_fields(tbs)
+    everything = der.children(tbs)
+    first = everything[0] if everything else tbs
+    fields = everything[1:] if first.tag == 0xA0 else everything
     if len(fields) < 6:
         raise DerError(f"{len(fields)} fields instead of at least 6")
-    first = der.children(tbs)[0]
     # Version is counted from zero and absent in version 1.
     version = der.integer(der.parse(first.body)) + 1 if first.tag == 0xA0 else 1
     serial, algorithm, issuer, validity, subject, spki = fields[:6]

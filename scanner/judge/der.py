@@ -12,8 +12,9 @@ Rules of this file
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
 BOOLEAN = 0x01
 INTEGER = 0x02
@@ -29,6 +30,8 @@ MAX_LENGTH_OCTETS = 4
 """Length octets looked at; four allow 4 GiB, and a TLS certificate list ends at 16 MiB."""
 MAX_OID_OCTETS = 128
 """Octets of an object identifier; the longest in use have about 30."""
+REMEMBERED_OIDS = 512
+"""Object identifiers kept in dotted form: all certificates use the same few dozen."""
 _HIGH_TAG = 0x1F
 
 
@@ -36,9 +39,11 @@ class DerError(ValueError):
     """The bytes are not the DER they should be; the message says what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """One tag-length-value: identifier octet, contents, and the whole encoding as it came."""
+class Element(NamedTuple):
+    """One tag-length-value: identifier octet, contents, and the whole encoding as it came.
+
+    A tuple, because a certificate is a hundred of them.
+    """
 
     tag: int
     body: bytes
@@ -59,16 +64,22 @@ def parse(data: bytes, tag: int | None = None) -> Element:
 
 def read(data: bytes, offset: int) -> tuple[Element, int]:
     """Return the element that begins at ``offset``, and where the next one would begin."""
-    if offset + 2 > len(data):
-        raise DerError("truncated header")
-    tag = data[offset]
+    try:
+        tag, length = data[offset], data[offset + 1]
+    except IndexError:
+        raise DerError("truncated header") from None
     if tag & _HIGH_TAG == _HIGH_TAG:
         raise DerError("multi-octet identifier")
-    body_start, length = _length(data, offset + 1)
-    end = body_start + length
+    start = offset + 2
+    if length >= 0x80:
+        start, length = _length(data, offset + 1)
+    end = start + length
     if end > len(data):
         raise DerError("truncated contents")
-    return Element(tag, data[body_start:end], data[offset:end]), end
+    return _element(Element, (tag, data[start:end], data[offset:end])), end
+
+
+_element = tuple.__new__  # what the generated constructor comes to, without its detour
 
 
 def _length(data: bytes, offset: int) -> tuple[int, int]:
@@ -87,15 +98,21 @@ def _length(data: bytes, offset: int) -> tuple[int, int]:
 
 def elements(data: bytes) -> Iterator[Element]:
     """Yield the elements ``data`` is made of, as inside a SEQUENCE; raises DerError on the way."""
-    offset = 0
-    while offset < len(data):
+    offset, end = 0, len(data)
+    while offset < end:
         element, offset = read(data, offset)
         yield element
 
 
 def children(element: Element, tag: int = SEQUENCE) -> tuple[Element, ...]:
     """Return the elements inside ``element``, which must have ``tag``."""
-    return tuple(elements(expect(element, tag).body))
+    data = expect(element, tag).body
+    found: list[Element] = []
+    offset, end = 0, len(data)
+    while offset < end:
+        child, offset = read(data, offset)
+        found.append(child)
+    return tuple(found)
 
 
 def expect(element: Element, tag: int) -> Element:
@@ -146,7 +163,11 @@ def named_bits(element: Element) -> frozenset[int]:
 
 def oid(element: Element) -> str:
     """Return an OBJECT IDENTIFIER in dotted form."""
-    body = expect(element, OBJECT_IDENTIFIER).body
+    return _dotted(expect(element, OBJECT_IDENTIFIER).body)
+
+
+@lru_cache(maxsize=REMEMBERED_OIDS)
+def _dotted(body: bytes) -> str:
     if not body or len(body) > MAX_OID_OCTETS or body[-1] & 0x80:
         raise DerError("malformed OBJECT IDENTIFIER")
     arcs: list[int] = []
@@ -201,9 +222,9 @@ def _moment(text: str) -> datetime:
     digits, _, fraction = text.partition(".")
     if not digits.isdigit() or (fraction and not fraction.isdigit()) or len(digits) not in (12, 14):
         raise ValueError("wrong shape")
-    month, day, hour, minute, second = (
-        int(digits.ljust(14, "0")[i : i + 2]) for i in range(4, 14, 2)
-    )
+    digits = digits.ljust(14, "0")
+    month, day, hour = int(digits[4:6]), int(digits[6:8]), int(digits[8:10])
+    minute, second = int(digits[10:12]), int(digits[12:14])
     year = int(digits[:4])
     # The year 0 was a leap year, and so was 4.
     moment = datetime(year or 4, month, day, hour, minute, second, tzinfo=UTC)

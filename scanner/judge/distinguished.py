@@ -6,6 +6,7 @@ shown follows RFC 4514 and never carries control characters to a terminal.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scanner.judge import der
 from scanner.judge.der import DerError, Element
@@ -14,6 +15,13 @@ MAX_NAME_ATTRIBUTES = 64
 """Attributes of one distinguished name; real ones have fewer than ten."""
 OID_COMMON_NAME = "2.5.4.3"
 OID_EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
+
+REMEMBERED_NAMES = 512
+"""Names kept as read: few issuers sign most certificates."""
+MAX_REMEMBERED_OCTETS = 4_096
+"""Larger names are read anew each time, so that what is kept stays small."""
+_SPECIAL_4514 = frozenset(',+"<>;=')
+"""Escaped wherever they stand (RFC 4514 §2.4), beside the backslash."""
 
 CanonicalName = tuple[tuple[tuple[str, int, bytes], ...], ...]
 """A distinguished name in a form that compares equal exactly when RFC 5280 §7.1 says so."""
@@ -60,6 +68,10 @@ def distinguished_name(element: Element) -> DistinguishedName:
 
     ``text`` follows RFC 4514: most specific first, special characters escaped.
     """
+    return (_read if len(element.encoded) > MAX_REMEMBERED_OCTETS else _remembered)(element)
+
+
+def _read(element: Element) -> DistinguishedName:
     canonical: list[tuple[tuple[str, int, bytes], ...]] = []
     texts: list[str] = []
     common_names: list[str] = []
@@ -82,6 +94,9 @@ def distinguished_name(element: Element) -> DistinguishedName:
         common_names=tuple(common_names),
         emails=tuple(emails),
     )
+
+
+_remembered = lru_cache(maxsize=REMEMBERED_NAMES)(_read)
 
 
 def _attribute(element: Element) -> tuple[str, Element]:
@@ -121,7 +136,9 @@ def _attribute_text(oid: str, value: Element) -> str:
 
 
 def _escape_4514(text: str) -> str:
-    escaped = "".join("\\" + c if c in ',+"<>;=' else c for c in text)
+    escaped = text
+    if not _SPECIAL_4514.isdisjoint(text):
+        escaped = "".join("\\" + c if c in _SPECIAL_4514 else c for c in text)
     if escaped.startswith(("#", " ")):
         escaped = "\\" + escaped
     if escaped.endswith(" ") and len(escaped) > 1:
@@ -131,6 +148,8 @@ def _escape_4514(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return ``text`` with backslashes and everything a terminal would act upon escaped."""
+    if text.isprintable() and "\\" not in text:
+        return text
     return "".join(
         c if c.isprintable() and c != "\\" else c.encode("unicode_escape").decode("ascii")
         for c in text

@@ -56,6 +56,10 @@ def describe_key(spki: bytes) -> tuple[str | None, int | None]:
     Kinds: ``rsa``, ``dsa``, ``ec``, ``ed25519``, ``ed448``, ``ml-dsa``; otherwise the dotted object
     identifier of the algorithm, without a size.
     """
+    return (_describe if len(spki) > MAX_KEY_OCTETS else _described)(spki)
+
+
+def _describe(spki: bytes) -> tuple[str | None, int | None]:
     key = public_key(spki)
     match key:
         case rsa.RSAPublicKey():
@@ -72,6 +76,9 @@ def describe_key(spki: bytes) -> tuple[str | None, int | None]:
             return "ml-dsa", None
         case _:
             return _algorithm_of(spki), None
+
+
+_described = lru_cache(maxsize=CACHED_KEYS)(_describe)
 
 
 def is_weak_key(spki: bytes) -> bool:

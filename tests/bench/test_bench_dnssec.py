@@ -21,7 +21,9 @@ import dns.rdata
 import dns.rrset
 import pytest
 import trio
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from dns.dnssectypes import DSDigest
 from dns.rdtypes.ANY.DNSKEY import DNSKEY
 from dns.rdtypes.ANY.RRSIG import RRSIG
@@ -38,7 +40,8 @@ from scanner.model.names import ROOT, Name
 from scanner.model.observation import Question
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome, RRType
 from scanner.observe.chainwalk import Fetcher, ValidatingResolver
-from scanner.wire.rrsets import decode_signed, key_tag
+from scanner.wire.rrsets import key_tag
+from scanner.wire.usualreply import decode_usual
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
@@ -82,7 +85,7 @@ class FromOctets:
         if wire is None:
             reason = DnssecReason.UPSTREAM_TIMEOUT
             return FetchFailure(question=question, reason=reason, outcome=LookupOutcome.TIMEOUT)
-        return decode_signed(question, query_id=4711, wire=wire)
+        return decode_usual(question, query_id=4711, wire=wire)
 
 
 def cost(replies: Octets, owner: str, rdtype: RRType) -> tuple[float, float, Validation]:
@@ -252,8 +255,11 @@ def test_nsec3_iterations_are_bounded(iterations: int) -> None:
 def test_a_domain_costs_at_most_three_times_its_signatures(
     domain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MX, A, AAAA and TLSA of a recorded domain, its top-level domain known, beside the bare
-    verifications of cryptography; replies read before, and once more with the reading."""
+    """MX, A, AAAA and TLSA of a recorded domain, its top-level domain known, replies read anew,
+    beside the bare verifications of cryptography.
+
+    Both are the least of many rounds taken in turn: what else the machine does only ever adds.
+    """
     host = f"mx.{domain}"
     asked = [(domain, "MX"), (host, "A"), (host, "AAAA"), (f"_25._tcp.{host}", "TLSA")]
     questions = [question_of(*each) for each in asked]
@@ -265,8 +271,8 @@ def test_a_domain_costs_at_most_three_times_its_signatures(
         checked.append((key, signature, data))
         return verify(key, signature, data)
 
-    async def measure(fetcher: Fetcher) -> tuple[float, float]:
-        """Return medians of the domain and of the bare verifications, taken in turn."""
+    async def measure(fetcher: Fetcher) -> tuple[float, float, float]:
+        """Return least and median of the domain, and the least of the bare verifications."""
         policy = DnssecPolicy(max_memo_entries=0)
         resolver = ValidatingResolver(fetcher, anchors=ANCHORS, clock=Still(), policy=policy)
 
@@ -280,29 +286,39 @@ def test_a_domain_costs_at_most_three_times_its_signatures(
         with monkeypatch.context() as patch:
             patch.setattr(LoadedKey, "verify", noting)
             await validate()
+        bare_ones = [bare_verification(*each) for each in checked]
         ours, bare = [], []
-        for _ in range(ROUNDS * 10):
+        for _ in range(ROUNDS * 20):
             begun = time.process_time()
             await validate()
             between = time.process_time()
-            for key, signature, data in checked:
-                assert verify(key, signature, data) is Verdict.GOOD
+            for one in bare_ones:
+                one()
             ours.append(between - begun)
             bare.append(time.process_time() - between)
-        return statistics.median(ours), statistics.median(bare)
+        return min(ours), statistics.median(ours), min(bare)
 
-    seconds, bare = trio.run(measure, read)
-    with_reading, _ = trio.run(measure, Replay(REPLIES))
+    without_reading, _, _ = trio.run(measure, read)
+    least, median, bare = trio.run(measure, Replay(REPLIES))
     report(
         f"domain {domain}",
-        seconds,
+        median,
+        least_ms=round(1000 * least, 3),
         signatures=len(checked),
         bare_ms=round(1000 * bare, 3),
-        ratio=round(seconds / bare, 2),
-        with_reading_ms=round(1000 * with_reading, 3),
-        ratio_with_reading=round(with_reading / bare, 2),
+        ratio=round(least / bare, 2),
+        ratio_without_reading=round(without_reading / bare, 2),
     )
-    assert seconds / bare <= MAX_RATIO
+    assert least / bare <= MAX_RATIO
+
+
+def bare_verification(key: LoadedKey, signature: bytes, data: bytes) -> Callable[[], None]:
+    """Return one verification with everything made ready for cryptography beforehand."""
+    assert isinstance(key.public, ec.EllipticCurvePublicKey)
+    public, scheme = key.public, ec.ECDSA(hashes.SHA256())
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
+    encoded = encode_dss_signature(r, s)
+    return lambda: public.verify(encoded, data, scheme)
 
 
 class ReadBefore:
@@ -313,7 +329,7 @@ class ReadBefore:
         for name in names:
             owner, rdtype = name.split()
             question = question_of(owner, rdtype)
-            self._replies[question] = decode_signed(question, query_id=0, wire=REPLIES[name])
+            self._replies[question] = decode_usual(question, query_id=0, wire=REPLIES[name])
 
     async def fetch(self, question: Question, *, fresh: bool = False) -> SignedMessage:
         """Return the reply."""

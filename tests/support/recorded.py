@@ -18,7 +18,7 @@ from scanner.model.observation import Question
 from scanner.model.vocabulary import LookupOutcome, RRType
 from scanner.observe.chainwalk import ValidatingResolver
 from scanner.wire.dnsframe import MalformedResponseError
-from scanner.wire.rrsets import decode_signed
+from scanner.wire.usualreply import decode_usual
 
 RECORDED = json.loads(
     (Path(__file__).parents[1] / "vectors" / "dnssec" / "recorded.json").read_text()
@@ -55,7 +55,7 @@ class Replay:
         if wire is None:
             return _failure(question, DnssecReason.UPSTREAM_TIMEOUT, LookupOutcome.TIMEOUT)
         try:
-            return decode_signed(question, query_id=0, wire=wire)
+            return decode_usual(question, query_id=0, wire=wire)
         except MalformedResponseError:
             return _failure(question, DnssecReason.RESPONSE_MALFORMED, LookupOutcome.MALFORMED)
 

@@ -239,6 +239,7 @@ def settings_from(options: Options, config: "Config") -> "Settings":
     anchors = _anchors(options, config)
     servers = _resolvers(options, config)
     from scanner.cli.wiring import Settings
+    from scanner.judge.dnssec.policy import DnssecPolicy
     from scanner.model.policy import RoutingLimits
     from scanner.observe.dnsserver import DnsLimits
     from scanner.observe.smtp import ProbeLimits
@@ -250,6 +251,7 @@ def settings_from(options: Options, config: "Config") -> "Settings":
         resolvers=servers,
         validation=mode,
         anchors=anchors,
+        dnssec_policy=DnssecPolicy(sha1=config.validation.sha1, sha1_ds=config.validation.sha1_ds),
         policy=policy_from(options, config),
         smtp_port=options.smtp_port or config.smtp.port,
         ehlo_name=config.smtp.ehlo_name or own_host_name(),

@@ -19,7 +19,13 @@ from scanner.config.service import (
     StateSection,
     TargetsSection,
 )
-from scanner.model.vocabulary import CodeSet, Profile, Scenario1Scope, ValidationMode
+from scanner.model.vocabulary import (
+    CodeSet,
+    Profile,
+    Scenario1Scope,
+    Sha1Policy,
+    ValidationMode,
+)
 
 
 class ResolverSection(Section):
@@ -67,6 +73,17 @@ class ValidationSection(Section):
         "File of DS or DNSKEY records in presentation form, for local validation.",
         shown_default="the root anchors shipped with danewatch",
         example='"/etc/danewatch/root.anchors"',
+    )
+    sha1: Sha1Policy = setting(
+        Sha1Policy.INSECURE,
+        "What signatures by algorithms 5 and 7 are worth, for local validation: insecure counts "
+        "them as unsupported (RFC 9905 §2), validate verifies them like any other.",
+        lax=True,
+    )
+    sha1_ds: Sha1Policy = setting(
+        Sha1Policy.VALIDATE,
+        "The same for DS records with digest type 1, where a zone has no stronger ones.",
+        lax=True,
     )
 
 

@@ -258,8 +258,9 @@ _OURS = {
     R.SHA1_BY_POLICY: info(
         _INSECURE,
         1,
-        "The zone is signed with SHA-1 only, which counts as unsigned by policy (RFC 9905).",
-        "Change to algorithm 13 (ECDSAP256SHA256) or 8 (RSASHA256).",
+        "The zone's signatures or DS records use SHA-1 only, which counts as unsigned by policy"
+        " (RFC 9905).",
+        "Change to algorithm 13 (ECDSAP256SHA256) or 8 (RSASHA256), with a DS of digest type 2.",
     ),
     R.CLOCK_DOUBTFUL: info(
         _UNCLEAR,

@@ -155,6 +155,15 @@ class ValidationMode(StrEnum):
     RESOLVER = "resolver"
 
 
+class Sha1Policy(StrEnum):
+    """What SHA-1 is worth in DNSSEC (RFC 9905)."""
+
+    INSECURE = "insecure"
+    """As good as unsupported: a zone with nothing else is insecure."""
+    VALIDATE = "validate"
+    """Verified like any other."""
+
+
 class Family(StrEnum):
     """Address family of a connection."""
 

@@ -17,7 +17,13 @@ from scanner.cli.main import run
 from scanner.cli.options import own_host_name
 from scanner.cli.wiring import Settings
 from scanner.model.policy import Policy
-from scanner.model.vocabulary import CodeSet, Profile, Scenario1Scope, ValidationMode
+from scanner.model.vocabulary import (
+    CodeSet,
+    Profile,
+    Scenario1Scope,
+    Sha1Policy,
+    ValidationMode,
+)
 from scanner.observe.dnsserver import ServerAddress
 from scanner.observe.selftest import SelfTestCheck
 
@@ -202,6 +208,9 @@ def test_every_setting_of_the_file_reaches_the_scanner(
         tries = 2
         total_timeout_seconds = 4
         lookups_in_flight = 5
+        [validation]
+        sha1 = "validate"
+        sha1_ds = "insecure"
         [policy]
         profile = "rfc7672"
         scenario1_scope = "host"
@@ -247,6 +256,8 @@ def test_every_setting_of_the_file_reaches_the_scanner(
     assert (settings.smtp_port, settings.ehlo_name) == (26, "scanner.example")
     assert settings.allow_private_addresses is True
     assert settings.both_algorithms is False
+    assert settings.dnssec_policy.sha1 is Sha1Policy.VALIDATE
+    assert settings.dnssec_policy.sha1_ds is Sha1Policy.INSECURE
     dns, probe = settings.dns_limits, settings.probe_limits
     assert (dns.try_timeout_seconds, dns.tries) == (1, 2)
     assert (dns.total_timeout_seconds, dns.max_in_flight) == (4, 5)

@@ -537,3 +537,13 @@ def test_a_root_with_expired_signatures_throws_doubt_on_our_clock() -> None:
     step = at_anchor(anchor, late)
     assert R.CLOCK_DOUBTFUL in reasons(step)
     assert step.link.own_fault is not None
+
+
+def test_a_sha1_ds_counts_for_nothing_where_the_policy_says_so() -> None:
+    """Insecure when alone, and ignored beside a stronger one as always (RFC 4509 §3)."""
+    policy = DnssecPolicy(sha1_ds=Sha1Policy.INSECURE)
+    step = enter(with_ds(CHILD.ds(1)), keys(), policy=policy)
+    assert (step.link.status, step.zone) == (DnssecStatus.INSECURE, None)
+    assert reasons(step) == [R.SHA1_BY_POLICY, R.DS_DIGEST_UNSUPPORTED]
+    both = enter(with_ds(CHILD.ds(1), CHILD.ds(2)), keys(), policy=policy)
+    assert both.link.status is DnssecStatus.SECURE

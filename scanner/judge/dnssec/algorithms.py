@@ -114,8 +114,10 @@ def is_supported(algorithm: int, policy: DnssecPolicy) -> bool:
     return algorithm in SUPPORTED_ALGORITHMS
 
 
-def is_digest_supported(digest_type: int) -> bool:
-    """Return whether DS records of this digest type count."""
+def is_digest_supported(digest_type: int, policy: DnssecPolicy | None = None) -> bool:
+    """Return whether DS records of this digest type count; by default, under the usual policy."""
+    if digest_type == DIGEST_SHA1 and policy is not None:
+        return policy.sha1_ds is Sha1Policy.VALIDATE
     return digest_type in _DIGESTS
 
 

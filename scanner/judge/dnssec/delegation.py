@@ -261,7 +261,7 @@ class _Entering:
         """Return the DS records that count; none makes the zone insecure (RFC 4035 §5.2)."""
         policy = self.work.policy
         known = [ds for ds in self.ds if is_supported(ds.algorithm, policy)]
-        usable = [ds for ds in known if is_digest_supported(ds.digest_type)]
+        usable = [ds for ds in known if is_digest_supported(ds.digest_type, policy)]
         if usable and any(ds.digest_type != DIGEST_SHA1 for ds in usable):
             return tuple(ds for ds in usable if ds.digest_type != DIGEST_SHA1)  # RFC 4509 §3
         if usable:
@@ -269,6 +269,8 @@ class _Entering:
             return tuple(usable)
         shown = tuple(pair for ds in self.ds for pair in ds_values(ds)[:3])
         if known:
+            if any(ds.digest_type == DIGEST_SHA1 for ds in known):
+                self.fail(DnssecReason.SHA1_BY_POLICY, TYPE_DS, self._above, shown)
             self.fail(DnssecReason.DS_DIGEST_UNSUPPORTED, TYPE_DS, self._above, shown)
             return ()
         if any(ds.algorithm in SHA1_ALGORITHMS for ds in self.ds):

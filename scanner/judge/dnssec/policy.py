@@ -6,19 +6,13 @@ NSEC3 hash 10 µs to 48 µs (150 iterations).
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from scanner.model.vocabulary import Sha1Policy
+
+__all__ = ["MAX_SERIAL_SECONDS", "DnssecPolicy", "Sha1Policy"]
 
 MAX_SERIAL_SECONDS = 1 << 32
 """RRSIG times are counted modulo this (RFC 4034 §3.1.5)."""
-
-
-class Sha1Policy(StrEnum):
-    """What signatures by algorithms 5 and 7 are worth."""
-
-    INSECURE = "insecure"
-    """Unsupported (RFC 9905 §2 for operators of validators): insecure if there is nothing else."""
-    VALIDATE = "validate"
-    """Verified like any other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +24,10 @@ class DnssecPolicy:
     """
 
     sha1: Sha1Policy = Sha1Policy.INSECURE
+    """Signatures by algorithms 5 and 7: as RFC 9905 §2 wants of operators of validators."""
+    sha1_ds: Sha1Policy = Sha1Policy.VALIDATE
+    """DS records with digest type 1 where there is no stronger one: a second preimage of SHA-1 is
+    out of reach, and validators in use accept them."""
     max_nsec3_iterations: int = 150
     """More are insecure, once the NSEC3's signature has verified (RFC 9276 §3.2; as unbound)."""
     min_rsa_bits: int = 1024

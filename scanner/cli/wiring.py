@@ -8,29 +8,35 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from scanner.judge.dnssec.anchors import ROOT_ANCHOR, Anchors
 from scanner.judge.dnssec.policy import DnssecPolicy
 from scanner.judge.domain import judge
 from scanner.model.dnssec import Anchor, Validation
+from scanner.model.meter import Meter, NullMeter, OwnMetric
 from scanner.model.names import Name
 from scanner.model.observation import DomainObservation, Question
 from scanner.model.policy import Policy, RoutingLimits
 from scanner.model.ports import Clock, Target
 from scanner.model.reasons import Reason
 from scanner.model.verdict import Check, Judgement, ProfileVerdict
-from scanner.model.vocabulary import DomainVerdict, HostOutcome, ValidationMode
+from scanner.model.vocabulary import DomainVerdict, HostOutcome, RRType, ValidationMode
 from scanner.observe.chainwalk import ValidatingResolver
 from scanner.observe.dnsserver import DnsLimits, ServerAddress
 from scanner.observe.domain import DEFAULT_DEADLINE_SECONDS, DomainObserver
+from scanner.observe.greeting import Greeter, addresses_of
+from scanner.observe.kernelclock import kernel_synchronised
 from scanner.observe.resolver import StubResolver, open_fetcher, open_resolver
 from scanner.observe.smtp import ProbeLimits, SmtpProber
 from scanner.observe.vantage import ResolverVantage, SelfTest
 from scanner.observe.zonekeeper import ZoneKeeper
-from scanner.run.cache import CachingResolver
+from scanner.run.cache import CacheLimits, CachingResolver
 from scanner.run.clock import SystemClock
+from scanner.run.egress import EgressPolicy, EgressWatch
 from scanner.run.engine import Engine, EngineLimits, PassSummary
 from scanner.run.probes import SharedProber, SharingLimits
+from scanner.run.selftests import AssumedVantage, OwnTests
 
 _NOT_DELIVERED = frozenset({DomainVerdict.DEFERRED, DomainVerdict.BLOCKED})
 
@@ -57,17 +63,40 @@ class Settings:
     dns_limits: DnsLimits = field(default_factory=DnsLimits)
     probe_limits: ProbeLimits = field(default_factory=ProbeLimits)
     sharing_limits: SharingLimits = field(default_factory=SharingLimits)
+    cache_limits: CacheLimits = field(default_factory=CacheLimits)
     engine_limits: EngineLimits = field(default_factory=EngineLimits)
+    egress_policy: EgressPolicy = field(default_factory=lambda: EgressPolicy(once=True))
+    """How long a greeting proves our way out; for a service, not once for all."""
+    known_bogus: tuple[Name, ...] = ()
+    """Names that are broken on purpose; resolvers that accept them are not believed."""
+    canary_mx: tuple[Name, ...] = ()
+    """Mail servers that are known to greet us."""
+    clock_witnesses: tuple[Name, ...] = ()
+    """Zones that sign their SOA record all day."""
     routing_limits: RoutingLimits = field(default_factory=RoutingLimits)
 
 
 class Scanner:
-    """Checks domains, one by one or a list of them."""
+    """Checks domains, one by one or a list of them.
 
-    def __init__(self, *, engine: Engine, vantage: ResolverVantage, prober: SharedProber) -> None:
+    ``own_tests`` are what a service watches itself with (``scanner.run.selfwatch``), ``forget``
+    empties every cache.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        vantage: ResolverVantage,
+        prober: SharedProber,
+        own_tests: OwnTests,
+        forget: Callable[[], None],
+    ) -> None:
         self._engine = engine
         self._vantage = vantage
         self._prober = prober
+        self.own_tests = own_tests
+        self.forget = forget
 
     async def self_test(self) -> SelfTest:
         """Return whether our own resolvers can be trusted, each finding with a remedy."""
@@ -108,15 +137,18 @@ async def open_validation(
     *,
     clock: Clock,
     on_validation: Callable[[Validation], None] | None = None,
+    on_query: Callable[[RRType], None] | None = None,
 ) -> AsyncIterator[StubResolver | ValidatingResolver]:
     """Open the resolver that the settings choose: one that validates, or one that is believed."""
     if settings.validation is ValidationMode.RESOLVER:
         async with open_resolver(
-            settings.resolvers, limits=settings.dns_limits, clock=clock
+            settings.resolvers, limits=settings.dns_limits, clock=clock, on_query=on_query
         ) as resolver:
             yield resolver
         return
-    async with open_fetcher(settings.resolvers, limits=settings.dns_limits) as fetcher:
+    async with open_fetcher(
+        settings.resolvers, limits=settings.dns_limits, on_query=on_query
+    ) as fetcher:
         yield ValidatingResolver(
             fetcher,
             anchors=Anchors(settings.anchors),
@@ -153,12 +185,33 @@ async def validate(
 
 
 @asynccontextmanager
-async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Scanner]:
-    """Build a scanner from ``settings``; its sockets and tasks end with the block."""
+async def open_scanner(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    meter: Meter | None = None,
+    steady_seconds: Callable[[], float] | None = None,
+) -> AsyncIterator[Scanner]:
+    """Build a scanner from ``settings``; its sockets and tasks end with the block.
+
+    ``meter`` counts queries, cache hits and throttling. ``steady_seconds`` is a time that nobody
+    sets, at the pace of ``clock``, by which a clock that is set shows.
+    """
     clock = clock or SystemClock()
+    meter = meter or NullMeter()
     zones = ZoneKeeper(clock=clock, at=settings.judge_at)
-    async with open_validation(settings, clock=clock, on_validation=zones.take) as resolver:
-        cache = CachingResolver(resolver, clock=clock)
+    async with (
+        open_validation(
+            settings, clock=clock, on_validation=zones.take, on_query=_counts_queries(meter)
+        ) as resolver,
+        open_fetcher(settings.resolvers, limits=settings.dns_limits) as fetcher,
+    ):
+        cache = CachingResolver(
+            resolver,
+            clock=clock,
+            limits=settings.cache_limits,
+            on_request=_counts_requests(meter, "answers"),
+        )
 
         def forget_answers() -> None:
             cache.forget_all()
@@ -166,18 +219,31 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
             if isinstance(resolver, ValidatingResolver):
                 resolver.forget()
 
-        vantage = ResolverVantage(resolver, clock=clock, on_distrust=forget_answers)
-        prober = SharedProber(
-            SmtpProber(
-                limits=settings.probe_limits,
-                clock=clock,
-                port=settings.smtp_port,
-                ehlo_name=settings.ehlo_name,
-                allow_special_purpose=settings.allow_private_addresses,
-                on_connection=vantage.note_connection,
-            ),
-            limits=settings.sharing_limits,
+        greeter = Greeter(
+            port=settings.smtp_port, allow_special_purpose=settings.allow_private_addresses
         )
+        egress = EgressWatch(
+            greet=greeter.greet,
+            resolve=partial(addresses_of, resolver),
+            canaries=settings.canary_mx,
+            policy=settings.egress_policy,
+        )
+        vantage = ResolverVantage(
+            resolver,
+            clock=clock,
+            known_bogus=tuple(Question(name, RRType.A) for name in settings.known_bogus),
+            prove_egress=egress.prove,
+            on_distrust=forget_answers,
+        )
+        plain_prober = SmtpProber(
+            limits=settings.probe_limits,
+            clock=clock,
+            port=settings.smtp_port,
+            ehlo_name=settings.ehlo_name,
+            allow_special_purpose=settings.allow_private_addresses,
+            on_connection=egress.note_connection,
+        )
+        prober = SharedProber(plain_prober, limits=settings.sharing_limits, meter=meter)
         observer = DomainObserver(
             resolver=cache,
             prober=prober,
@@ -219,4 +285,46 @@ async def open_scanner(settings: Settings, *, clock: Clock | None = None) -> Asy
             forget_everything=forget_everything,
             limits=settings.engine_limits,
         )
-        yield Scanner(engine=engine, vantage=vantage, prober=prober)
+        fresh_observer = DomainObserver(
+            resolver=resolver,
+            prober=plain_prober,
+            vantage=AssumedVantage(),
+            clock=clock,
+            limits=settings.routing_limits,
+            deadline_seconds=settings.timeout_seconds,
+            both_algorithms=False,
+        )
+        own_tests = OwnTests(
+            vantage=vantage,
+            egress=egress,
+            observe=fresh_observer.observe,
+            judge=judged,
+            fetch=fetcher.fetch,
+            clock=clock,
+            witnesses=settings.clock_witnesses,
+            steady_seconds=steady_seconds,
+            synchronised=kernel_synchronised,
+        )
+        yield Scanner(
+            engine=engine,
+            vantage=vantage,
+            prober=prober,
+            own_tests=own_tests,
+            forget=forget_everything,
+        )
+
+
+def _counts_queries(meter: Meter) -> Callable[[RRType], None]:
+    def count(rdtype: RRType) -> None:
+        meter.count(OwnMetric.DNS_QUERIES, type=rdtype.value)
+
+    return count
+
+
+def _counts_requests(meter: Meter, cache: str) -> Callable[[bool], None]:
+    def count(hit: bool) -> None:
+        meter.count(OwnMetric.CACHE_REQUESTS, cache=cache)
+        if hit:
+            meter.count(OwnMetric.CACHE_HITS, cache=cache)
+
+    return count

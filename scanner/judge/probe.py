@@ -96,13 +96,15 @@ def _own_reason(probe: AddressObservation, vantage: Vantage) -> Reason | None:
     """Return why this probe says nothing about the partner, or None.
 
     A connection that stays without any answer speaks against the partner only in a family in which
-    our own packets are known to get out (case 27).
+    our own packets are known to get out (case 27). A refusal is no better: a firewall of ours that
+    rejects port 25 looks just like it.
     """
     if probe.error in _OWN:
         return _OWN[probe.error]
     silent = probe.stage is ProbeStage.CONNECT and probe.error in (
         ProbeError.TIMEOUT,
         ProbeError.UNREACHABLE,
+        ProbeError.REFUSED,
     )
     if not silent:
         return None

@@ -40,6 +40,16 @@ def special_purpose(address: str) -> str | None:
     return _name_of(parsed, _IPV6) or _embedded(parsed) or _outside_unicast(parsed)
 
 
+def network_of(address: str, *, ipv4_bits: int = 24, ipv6_bits: int = 48) -> str:
+    """Return the network ``address`` lies in, as ``192.0.2.0/24``: what one operator usually has.
+
+    Raises ValueError for what is no address.
+    """
+    parsed = ipaddress.ip_address(address)
+    bits = ipv4_bits if parsed.version == 4 else ipv6_bits
+    return str(ipaddress.ip_network(f"{parsed}/{bits}", strict=False))
+
+
 def _name_of(address: _Address, blocks: tuple[_Block, ...]) -> str | None:
     number = int(address)
     for block in blocks:

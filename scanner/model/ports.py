@@ -55,8 +55,11 @@ class ZoneSource(Protocol):
 class VantageMonitor(Protocol):
     """Knows whether we ourselves can see."""
 
-    async def confirm(self, *, since: float | None = None) -> Vantage:
+    async def confirm(self, *, since: float | None = None, reach: bool = False) -> Vantage:
         """Return the vantage from control questions begun after this call.
+
+        ``reach`` asks something that no cache can answer as well: a lookup failed, and a resolver
+        that is cut off from the world must not pass for one that is not.
 
         With ``since``, a time of the event loop's clock, it vouches for everything looked up from
         then on: not trusted either when control questions failed after that, or had failed before

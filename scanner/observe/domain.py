@@ -101,7 +101,8 @@ class DomainObserver:
             if scope.cancelled_caught
             else None
         )
-        vantage = await self._vantage.confirm(since=started)
+        failed = any(_may_be_our_resolver(lookup) for lookup in _lookups(collected))
+        vantage = await self._vantage.confirm(since=started, reach=failed)
         return DomainObservation(
             domain=domain,
             observed_at=observed_at,
@@ -217,6 +218,14 @@ def _lookups(collected: _Collected) -> Iterator[Lookup]:
     for route in collected.host_routes.values():
         yield from (one for one in (route.ipv4, route.ipv6, route.alias) if one is not None)
         yield from (candidate.lookup for candidate in route.candidates)
+
+
+def _may_be_our_resolver(lookup: Lookup) -> bool:
+    """Return whether a resolver that reaches nobody would explain how ``lookup`` failed.
+
+    Bogus data were fetched, so they show that it reaches somebody.
+    """
+    return lookup.is_error and lookup.status is not DnssecStatus.BOGUS
 
 
 def _unanswered(domain: Name) -> MailRoute:

@@ -3,6 +3,7 @@
 Where we validate ourselves, whether it lets through what that needs (``scanner.observe.pathtest``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,7 +53,7 @@ async def examine_server(
     stream: Resolver | None,
     *,
     control: Question,
-    known_bogus: Question | None,
+    known_bogus: Sequence[Question],
     fetch: Fetch | None = None,
 ) -> tuple[SelfTestCheck, ...]:
     """Return the checks of the resolver called ``name``; ``stream`` is the same over TCP.
@@ -68,8 +69,7 @@ async def examine_server(
         broken = tuple(check for check in path if not check.ok)
         return broken or tuple(checks[:1])
     checks.append(_check_validates(name, answer))
-    if known_bogus is not None:
-        checks.append(_check_refuses(name, await resolver.lookup(known_bogus)))
+    checks += [_check_refuses(name, await resolver.lookup(bogus)) for bogus in known_bogus]
     if stream is not None:
         checks.append(_check_tcp(name, await stream.lookup(control)))
     return tuple(checks)

@@ -42,7 +42,6 @@ from scanner.model.observation import (
     ProbeTimings,
 )
 from scanner.model.ports import Clock
-from scanner.model.vocabulary import Family
 from scanner.observe.net import Connect, PeerError, PeerStream, connect_tcp, open_stream
 from scanner.observe.tls import Algorithm, TlsFacts, TlsStream, client_context, handshake
 from scanner.wire.smtp import (
@@ -63,9 +62,10 @@ READ_OCTETS = 4_096
 MAX_DETAIL_CHARACTERS = 500
 """Characters kept of a detail or a reply's text. Ours."""
 
-ConnectionReport = Callable[[Family, bool | None], None]
-"""Told after each attempt to connect: True when the peer answered (accepted or refused), False when
-our own machine has no route in that family, None when nothing is proven."""
+ConnectionReport = Callable[[HostAddress, bool | None], None]
+"""Told of each connection: True when the peer greets us, False when our own machine has no route in
+that family, None when it fails in a way that our own firewall could be the cause of (a refusal as
+much as silence). A peer that accepts the connection and says nothing is not reported."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,11 +206,9 @@ class SmtpProber:
             observed_at=self._clock.now(),
             client=SmtpClient(self._ehlo_name, self._limits.smtp),
         )
-        family = target.address.family
         try:
             async with await self._open(attempt) as stream:
-                self._report(family, True)
-                await attempt.converse(stream)
+                await attempt.converse(stream, on_greeting=self._greeted)
                 if attempt.client.state is State.HANDSHAKE:
                     await attempt.take_leave(await attempt.secure(stream, context))
         except PeerError as error:
@@ -226,15 +224,19 @@ class SmtpProber:
             with attempt.budget(self._limits.connect_seconds, "an answer to our connection"):
                 stream = await open_stream(self._connect, address.address, self._port)
         except PeerError as error:
-            proof = {ProbeError.REFUSED: True, ProbeError.NO_ROUTE: False}.get(error.error)
-            self._report(address.family, proof)
+            if error.error is not ProbeError.OWN_RESOURCES:
+                proof = False if error.error is ProbeError.NO_ROUTE else None
+                self._report(address, proof)
             raise
         attempt.reached("connect_ms", ProbeStage.GREETING)
         return stream
 
-    def _report(self, family: Family, proof: bool | None) -> None:
+    def _greeted(self, address: HostAddress) -> None:
+        self._report(address, True)
+
+    def _report(self, address: HostAddress, proof: bool | None) -> None:
         if self._on_connection is not None:
-            self._on_connection(family, proof)
+            self._on_connection(address, proof)
 
     def _left_alone(self, target: "_Target") -> AddressObservation | None:
         """Return the observation of an address that must not be contacted; None for any other."""
@@ -335,13 +337,21 @@ class _Attempt:
 
     # -- the steps -----------------------------------------------------------------------------
 
-    async def converse(self, stream: ByteStream) -> None:
+    async def converse(
+        self, stream: ByteStream, *, on_greeting: Callable[[HostAddress], None]
+    ) -> None:
         """Talk SMTP until the machine wants the handshake or has no more to say. Raises PeerError
-        for what ends the probe, not for what goes wrong while leaving."""
+        for what ends the probe, not for what goes wrong while leaving. Any whole reply at the
+        start, a rejection too, is a greeting."""
+        greeted = False
         try:
             while self.client.state not in (State.HANDSHAKE, State.CLOSED):
                 with self.budget(self._limits.reply_budget(self.client.state), self._awaited):
-                    await self._act(stream, await self._next_events(stream))
+                    events = await self._next_events(stream)
+                    if not greeted and any(isinstance(one, ReplyReceived) for one in events):
+                        greeted = True
+                        on_greeting(self.target.address)
+                    await self._act(stream, events)
         except PeerError:
             if self._error is None:
                 raise

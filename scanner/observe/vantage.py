@@ -10,22 +10,30 @@ A good test vouches for what lies behind it only if the test before was good as 
 looked up between a failed test and the next good one was looked up blindly. So ``confirm`` takes
 the time of the first lookup, and ``on_distrust`` empties the caches of what no test vouches for.
 
-A resolver cut off from the world still knows the root's SOA by heart. Where that matters, hand in
-``reach``, which makes a question no cache can answer.
+A resolver cut off from the world still knows the root's SOA by heart, and fails for every partner
+that it does not. So when a lookup has failed for another reason than bogus data, a question is
+asked that no cache can answer: a name made up on the spot, whose denial is as good as data.
 
-Port 25 is judged by the probes themselves: one connection answered in a family, accepted or
-refused, proves the way out.
+A resolver in a permissive mode sets AD for the root and lets bogus data through. That shows only at
+a name that is broken on purpose (``known_bogus``), which is asked when the first test is made and
+every minute from then on.
+
+Port 25 is judged by the probes: one greeting in a family proves the way out. A refusal proves
+nothing, for our own firewall may refuse. ``prove_egress`` knows better where it is handed in.
 """
 
 import math
-from collections.abc import Callable
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import trio
 
-from scanner.model.names import ROOT
+from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.names import ROOT, Name
 from scanner.model.observation import Lookup, Question, Vantage
 from scanner.model.ports import Clock, Resolver
+from scanner.model.selfstatus import BogusAnswer
 from scanner.model.vocabulary import DnssecStatus, Family, RRType
 from scanner.observe.chainwalk import ValidatingResolver
 from scanner.observe.pathtest import Fetch
@@ -34,6 +42,7 @@ from scanner.observe.selftest import SelfTest, SelfTestCheck, examine_server
 
 __all__ = [
     "CONTROL_QUESTION",
+    "REACH_ZONES",
     "ResolverVantage",
     "SelfTest",
     "SelfTestCheck",
@@ -42,6 +51,11 @@ __all__ = [
 ]
 
 CONTROL_QUESTION = Question(ROOT, RRType.SOA)
+REACH_ZONES = (Name("com"), Name("org"))
+"""Where names are made up: zones whose servers are well kept, and whose denials (NSEC3 with
+opt-out) no resolver may make up itself from what it has cached (RFC 8198 §5.2)."""
+DATE_REASONS = frozenset({DnssecReason.RRSIG_EXPIRED, DnssecReason.RRSIG_NOT_YET_VALID})
+_EDE_DATES = frozenset({7, 8})  # Signature Expired, Signature Not Yet Valid (RFC 8914 §4.8, §4.9)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,16 +68,40 @@ class VantageLimits:
     """A resolver silent for this long counts as down; ours, long enough for two tries."""
     straggler_seconds: float = 1.0
     """Time for the other resolvers once one has answered, so that a dead one delays nothing."""
+    known_bogus_seconds: float = 60.0
+    """From one look at the known-bogus names to the next: resolvers keep a failure as long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerVantage:
-    """What the last test found of one resolver; ``validating`` is None when it was down."""
+    """What the last test found of one resolver; ``validating`` is None when it was down.
+
+    ``reached`` is None unless it was tested whether it reaches anybody, ``bogus`` what it made of
+    each known-bogus name, ``dates`` whether the control question failed by the dates of signatures.
+    """
 
     server: str
     up: bool
     validating: bool | None
     detail: str | None
+    reached: bool | None = None
+    bogus: tuple[tuple[Name, BogusAnswer], ...] = ()
+    dates: bool = False
+
+    @property
+    def works(self) -> bool:
+        """Whether it answers, and not from its cache alone."""
+        return self.up and self.reached is not False
+
+    @property
+    def lets_bogus_through(self) -> bool:
+        """Whether it accepts known-bogus names: one, and refuses none of the others.
+
+        One that it refuses shows that it validates; what it accepts beside is excepted by name
+        (RFC 7646) or was repaired.
+        """
+        answers = {answer for _, answer in self.bogus}
+        return BogusAnswer.ACCEPTED in answers and BogusAnswer.REFUSED not in answers
 
 
 class ResolverVantage:
@@ -80,18 +118,24 @@ class ResolverVantage:
         clock: Clock,
         limits: VantageLimits | None = None,
         control_secure: Question = CONTROL_QUESTION,
-        known_bogus: Question | None = None,
-        reach: Callable[[], Question] | None = None,
+        known_bogus: Sequence[Question] = (),
+        reach: Callable[[], Sequence[Question]] | None = None,
+        prove_egress: Callable[[], Awaitable[Mapping[Family, bool | None]]] | None = None,
         on_distrust: Callable[[], None] = lambda: None,
     ) -> None:
-        """``control_secure`` must exist and be signed. ``known_bogus`` is asked in the self-test
-        only. ``reach`` makes a question that must bring an answer, any, from beyond a cache.
-        ``on_distrust`` is called when everything looked up so far must be forgotten."""
+        """``control_secure`` must exist and be signed; ``known_bogus`` must not validate.
+
+        ``reach`` makes questions of which one must bring an answer, any, from beyond a cache; by
+        default they are names made up in ``REACH_ZONES``. ``prove_egress`` returns the egress by
+        family, in place of what ``note_connection`` was told. ``on_distrust`` is called when
+        everything looked up so far must be forgotten.
+        """
         self._clock = clock
         self._limits = limits or VantageLimits()
         self._control = control_secure
-        self._known_bogus = known_bogus
-        self._reach = reach
+        self._known_bogus = tuple(known_bogus)
+        self._reach = reach or made_up_questions
+        self._prove_egress = prove_egress
         self._resolvers: tuple[tuple[str, Resolver, Resolver | None], ...]
         if isinstance(resolver, StubResolver | ValidatingResolver) and resolver.servers:
             names = [str(server) for server in resolver.servers]
@@ -100,6 +144,9 @@ class ResolverVantage:
         else:
             self._resolvers = (("the resolver", resolver, None),)
         self._on_distrust = on_distrust
+        self._bogus: dict[str, tuple[tuple[Name, BogusAnswer], ...]] = {}
+        self._bogus_due_at: dict[str, float] = {}
+        self._reach_wanted = False
         self._running = trio.Lock()
         self._begun = 0
         self._finished = 0
@@ -111,19 +158,31 @@ class ResolverVantage:
         """What the last failed test found."""
         self._egress: dict[Family, bool | None] = dict.fromkeys(Family)
 
-    async def confirm(self, *, since: float | None = None) -> Vantage:
+    async def confirm(
+        self, *, since: float | None = None, reach: bool = False, egress: bool = True
+    ) -> Vantage:
         """Return the vantage from control questions begun after this call.
 
         Tests are shared: whoever calls while one runs waits for the next. ``resolver_up`` is False
-        when no resolver answers the control question, ``resolver_validating`` when any that
-        answers does so without proof, and either when that was so at any time after ``since``.
+        when no resolver answers the control question (with ``reach``, one that no cache can answer
+        as well), ``resolver_validating`` when any that answers does so without proof or lets
+        known-bogus names through, and either when that was so at any time after ``since``.
+        Without ``egress`` nobody is asked about port 25.
         """
         wanted = self._begun + 1
+        self._reach_wanted = self._reach_wanted or reach
         while self._finished < wanted:
             async with self._running:
                 if self._finished < wanted:
                     await self._test_all()
         found = self._vantage()
+        if self._prove_egress is not None and egress:
+            proved = await self._prove_egress()
+            found = replace(
+                found,
+                egress_ipv4=proved.get(Family.IPV4),
+                egress_ipv6=proved.get(Family.IPV6),
+            )
         if since is None or since >= self._good_since or not found.resolver_trusted:
             return found
         return replace(
@@ -136,8 +195,8 @@ class ResolverVantage:
     def note_connection(self, family: Family, answered: bool | None) -> None:
         """Record one SMTP connection attempt.
 
-        True: it was accepted or refused. False: this machine has no route in that family. None:
-        it says nothing. One answer outweighs everything else.
+        True: it was greeted. False: this machine has no route in that family. None: it says
+        nothing, as a refusal does. One greeting outweighs everything else.
         """
         if answered is not None and self._egress[family] is not True:
             self._egress[family] = answered
@@ -177,11 +236,14 @@ class ResolverVantage:
         began_at = trio.current_time()
         self._begun += 1
         number = self._begun
+        # Once cut off, a resolver must show that it reaches somebody before it is believed.
+        reach = self._reach_wanted or any(one.reached is False for one in self._servers)
+        self._reach_wanted = False
         found: dict[str, ServerVantage] = {}
 
         async def test_one(name: str, resolver: Resolver) -> None:
-            found[name] = await self._test_one(name, resolver)
-            if found[name].up:
+            found[name] = await self._test_one(name, resolver, reach=reach)
+            if found[name].works:
                 latest = trio.current_time() + self._limits.straggler_seconds
                 scope.deadline = min(scope.deadline, latest)
 
@@ -203,20 +265,43 @@ class ResolverVantage:
             self._good_since = began_at
             self._on_distrust()
 
-    async def _test_one(self, name: str, resolver: Resolver) -> ServerVantage:
+    async def _test_one(self, name: str, resolver: Resolver, *, reach: bool) -> ServerVantage:
         control = await resolver.lookup(self._control)
         if not control.has_data:
             return _down(name, control)
-        if self._reach is not None:
-            beyond = await resolver.lookup(self._reach())
-            if beyond.is_error and beyond.status is not DnssecStatus.BOGUS:
-                return _down(name, beyond)
         validating = control.is_secure_data
         detail = None if validating else f"{name} does not validate: {control.question} without AD"
-        return ServerVantage(server=name, up=True, validating=validating, detail=detail)
+        server = ServerVantage(
+            server=name,
+            up=True,
+            validating=validating,
+            detail=detail,
+            bogus=await self._look_at_bogus(name, resolver),
+        )
+        if server.lets_bogus_through:
+            accepted = next(n for n, answer in server.bogus if answer is BogusAnswer.ACCEPTED)
+            detail = detail or f"{name} accepts {accepted}, whose signatures are broken"
+            server = replace(server, validating=False, detail=detail)
+        if not reach:
+            return server
+        beyond = [await resolver.lookup(question) for question in self._reach()]
+        if any(not one.is_error or one.status is DnssecStatus.BOGUS for one in beyond):
+            return replace(server, reached=True)
+        return replace(server, reached=False, detail=_cut_off(name, beyond))
+
+    async def _look_at_bogus(
+        self, name: str, resolver: Resolver
+    ) -> tuple[tuple[Name, BogusAnswer], ...]:
+        """Return what the resolver makes of the known-bogus names, as of a minute ago at most."""
+        if trio.current_time() >= self._bogus_due_at.get(name, -math.inf):
+            self._bogus_due_at[name] = trio.current_time() + self._limits.known_bogus_seconds
+            self._bogus[name] = tuple(
+                [(q.name, bogus_answer(await resolver.lookup(q))) for q in self._known_bogus]
+            )
+        return self._bogus.get(name, ())
 
     def _vantage(self) -> Vantage:
-        up = [server for server in self._servers if server.up]
+        up = [server for server in self._servers if server.works]
         validating = all(server.validating for server in up) if up else None
         troubled = [server for server in (up or self._servers) if server.detail]
         return Vantage(
@@ -235,11 +320,44 @@ def _fetch_of(resolver: Resolver) -> Fetch | None:
     return None
 
 
+def made_up_questions() -> tuple[Question, ...]:
+    """Return questions about names nobody has asked for before, one in each of REACH_ZONES."""
+    label = f"danewatch-{secrets.token_hex(8)}"
+    return tuple(Question(Name(f"{label}.{zone}"), RRType.A) for zone in REACH_ZONES)
+
+
+def bogus_answer(lookup: Lookup) -> BogusAnswer:
+    """Return what the answer to a question about a known-bogus name comes to."""
+    if lookup.status is DnssecStatus.BOGUS:
+        return BogusAnswer.REFUSED
+    if lookup.is_error:
+        return BogusAnswer.UNKNOWN
+    if lookup.status is DnssecStatus.SECURE:
+        return BogusAnswer.SECURE
+    return BogusAnswer.ACCEPTED
+
+
+def fails_by_dates(lookup: Lookup) -> bool:
+    """Return whether the answer is bogus because a signature has ended or has not begun."""
+    if lookup.status is not DnssecStatus.BOGUS:
+        return False
+    codes = {error.code for error in lookup.extended_errors}
+    return lookup.dnssec_reason in DATE_REASONS or bool(codes & _EDE_DATES)
+
+
+def _cut_off(name: str, beyond: Sequence[Lookup]) -> str:
+    whys = [f"{one.question}: {one.own_fault or one.detail or one.outcome}" for one in beyond]
+    why = "; ".join(whys)
+    return f"{name} answers from its cache and reaches nobody: {why}"
+
+
 def _down(name: str, lookup: Lookup) -> ServerVantage:
     why = lookup.own_fault or lookup.detail or f"{lookup.outcome}"
     says = "does not answer" if lookup.status is not DnssecStatus.BOGUS else "cannot prove"
     detail = f"{name} {says} {lookup.question}: {why}"
-    return ServerVantage(server=name, up=False, validating=None, detail=detail)
+    return ServerVantage(
+        server=name, up=False, validating=None, detail=detail, dates=fails_by_dates(lookup)
+    )
 
 
 def _silent(name: str) -> ServerVantage:

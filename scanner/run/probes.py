@@ -30,6 +30,7 @@ from typing import Generic, TypeVar
 
 import trio
 
+from scanner.model.meter import Meter, NullMeter
 from scanner.model.names import Name
 from scanner.model.observation import AddressObservation, HostAddress, ProbeError, ProbeStage
 from scanner.model.ports import Prober
@@ -100,8 +101,15 @@ class _Flight:
 class SharedProber:
     """Shares and limits the probes of ``prober``; implements ``scanner.model.ports.Prober``."""
 
-    def __init__(self, prober: Prober, *, limits: SharingLimits | None = None) -> None:
+    def __init__(
+        self,
+        prober: Prober,
+        *,
+        limits: SharingLimits | None = None,
+        meter: Meter | None = None,
+    ) -> None:
         self._prober = prober
+        self._meter = meter or NullMeter()
         self._limits = limits or SharingLimits()
         self._generation = 0
         self._flights: dict[_Key, _Flight] = {}

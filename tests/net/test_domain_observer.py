@@ -95,7 +95,7 @@ class Vouching:
         self.asked_at: list[float] = []
         self.since: list[float | None] = []
 
-    async def confirm(self, *, since: float | None = None) -> Vantage:
+    async def confirm(self, *, since: float | None = None, reach: bool = False) -> Vantage:
         self.asked_at.append(trio.current_time())
         self.since.append(since)
         return Vantage(resolver_up=True, resolver_validating=self.validating)

@@ -187,7 +187,7 @@ async def test_the_cause_is_told_instead_of_what_follows_from_it() -> None:
         FakeResolver(DnssecStatus.BOGUS, LookupOutcome.SERVFAIL),
         None,
         control=SMALL_QUESTION,
-        known_bogus=None,
+        known_bogus=(),
         fetch=fetching(replies),  # type: ignore[arg-type]
     )
     assert [check.name for check in checks] == ["resolver-signatures"]
@@ -200,7 +200,7 @@ async def test_a_root_that_does_not_validate_over_a_good_path_is_told_as_before(
         FakeResolver(DnssecStatus.BOGUS, LookupOutcome.SERVFAIL),
         None,
         control=SMALL_QUESTION,
-        known_bogus=None,
+        known_bogus=(),
         fetch=fetching(healthy()),  # type: ignore[arg-type]
     )
     assert [(check.name, check.ok) for check in checks] == [("resolver-up", False)]

@@ -190,17 +190,16 @@ async def test_silence_at_the_connection_ends_with_its_budget(probe, autojump_cl
     ("error", "answered"),
     [
         (None, True),
-        (ProbeError.REFUSED, True),
+        (ProbeError.REFUSED, None),
         (ProbeError.NO_ROUTE, False),
         (ProbeError.UNREACHABLE, None),
         (ProbeError.TIMEOUT, None),
-        (ProbeError.OWN_RESOURCES, None),
     ],
 )
 async def test_what_connecting_proves_about_our_egress_is_reported(
     probe, stage, healthy, error, answered, autojump_clock
 ) -> None:
-    """Accepted or refused proves egress, no route disproves it, silence proves nothing."""
+    """A greeting proves egress, no route disproves it, a refusal or silence proves nothing."""
     reports = []
     real = stage.in_memory(healthy)
 
@@ -209,11 +208,47 @@ async def test_what_connecting_proves_about_our_egress_is_reported(
             raise PeerError(error, "words")
         return await real(address, port)
 
-    def note(family: Family, proof: bool | None) -> None:
-        reports.append((family, proof))
+    def note(address: HostAddress, proof: bool | None) -> None:
+        reports.append((address.family, proof))
 
     await probe(connect=connect, on_connection=note)
     assert reports == [(Family.IPV4, answered)]
+
+
+async def test_a_server_that_accepts_and_says_nothing_proves_nothing(probe, autojump_clock) -> None:
+    """A box on our own way may accept connections too; nor is it a failure of the way out."""
+    reports = []
+
+    async def mute(peer) -> None:
+        await peer.until_gone()
+
+    await probe(mute, on_connection=lambda address, proof: reports.append(proof))
+    assert reports == []
+
+
+async def test_a_rejection_at_the_door_is_a_greeting_all_the_same(probe, autojump_clock) -> None:
+    """554 comes from beyond our firewall."""
+    reports = []
+
+    async def rejecting(peer) -> None:
+        await peer.say(b"554 no service\r\n")
+        await peer.until_gone()
+
+    await probe(rejecting, on_connection=lambda address, proof: reports.append(proof))
+    assert reports == [True]
+
+
+async def test_our_own_lack_of_sockets_is_not_reported_as_a_failure_of_the_way_out(
+    probe, autojump_clock
+) -> None:
+    """It never left this machine."""
+    reports = []
+
+    async def connect(address: str, port: int) -> trio.abc.Stream:
+        raise PeerError(ProbeError.OWN_RESOURCES, "words")
+
+    await probe(connect=connect, on_connection=lambda address, proof: reports.append(proof))
+    assert reports == []
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from scanner.model.observation import ProbeError, ProbeStage
-from scanner.model.vocabulary import Family
+from scanner.model.observation import HostAddress, ProbeError, ProbeStage
 from scanner.observe.smtp import ProbeLimits, SmtpProber
 from scanner.wire.smtp import SmtpLimits
 
@@ -253,7 +252,7 @@ async def test_a_bug_of_ours_is_internal_and_names_itself(
 ) -> None:
     """An exception nobody foresaw is our fault and stops nothing."""
 
-    def broken(family: Family, proof: bool | None) -> None:
+    def broken(address: HostAddress, proof: bool | None) -> None:
         raise KeyError("a bug")
 
     seen = await probe(healthy, on_connection=broken)

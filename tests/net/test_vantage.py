@@ -163,8 +163,9 @@ class TestConfirm:
                 await trio.lowlevel.checkpoint()
                 return says[question]
 
-        monitor = ResolverVantage(Parrot(), clock=FixedClock(), reach=lambda: beyond)
-        assert (await monitor.confirm()).resolver_up is False
+        monitor = ResolverVantage(Parrot(), clock=FixedClock(), reach=lambda: (beyond,))
+        assert (await monitor.confirm(reach=True)).resolver_up is False
+        assert (await monitor.confirm()).resolver_up is False, "until it reaches somebody again"
         says[beyond] = Lookup(
             question=beyond, outcome=LookupOutcome.NXDOMAIN, status=DnssecStatus.SECURE
         )
@@ -381,7 +382,9 @@ class TestSelfTest:
             return root_soa(QR | AD)(question, stream)
 
         transport = FakeTransport(a=good, b=good)
-        monitor = ResolverVantage(transport.resolver(A, B), clock=FixedClock(), known_bogus=BOGUS)
+        monitor = ResolverVantage(
+            transport.resolver(A, B), clock=FixedClock(), known_bogus=(BOGUS,)
+        )
         result = await monitor.self_test()
         assert result.ok
         assert result.tested_at == NOW
@@ -395,7 +398,7 @@ class TestSelfTest:
         self, script: Callable[[Question, bool], bytes | Exception | None]
     ) -> tuple[str, str, str]:
         monitor = ResolverVantage(
-            FakeTransport(a=script).resolver(A), clock=FixedClock(), known_bogus=BOGUS
+            FakeTransport(a=script).resolver(A), clock=FixedClock(), known_bogus=(BOGUS,)
         )
         result = await monitor.self_test()
         assert not result.ok

@@ -1,0 +1,448 @@
+"""Looks at ourselves all the time, and closes the gate while we cannot see.
+
+    resolvers, known-bogus names, reach
+    canary domains, clock witnesses        ->  decide  ->  SelfStatus  ->  gate, metrics, log line
+    port 25 by family, mass loss
+
+Every ``interval_seconds`` one test is made; while blind more often, so that sight comes back soon.
+What is looked at is in the tests handed in, what it means in ``scanner.run.selfstatus``.
+
+The gate is closed from the start until the first test is good, and whenever we are blind. While it
+is closed no check is begun, and what was looked at in the meantime is worth nothing.
+
+A mass loss closes the gate the moment it is suspected. It is then tried, round by round: domains
+that were lost and domains that were not (the controls) are looked at afresh, past every cache.
+
+- Half of the lost are fine again: it was ours, or it has passed. Begin anew.
+- They are still lost, and most controls or the canaries are fine: after ``trial_rounds`` rounds it
+  is real, and is believed (``MassLossGuard.acquit``).
+- The controls fail as well: it is ours, and we stay blind.
+- Nothing to compare with: it is believed after ``trial_patience`` of good tests, no sooner.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import trio
+
+from scanner.model.addresses import network_of
+from scanner.model.meter import Meter, NullMeter, OwnMetric
+from scanner.model.monitoring import EntityKey
+from scanner.model.names import ROOT, Name, parent_of
+from scanner.model.ports import Clock, Target
+from scanner.model.selfstatus import BlindReason, SelfStatus
+from scanner.model.transition import State
+from scanner.model.verdict import Check
+from scanner.model.vocabulary import DomainVerdict, EntityType, Family, Profile
+from scanner.run.clocksanity import ClockPolicy, ClockSigns, WitnessSeen, judge_clock
+from scanner.run.massloss import Look, MassLossGuard, MassLossPolicy, diverse
+from scanner.run.selfstatus import (
+    CanarySeen,
+    EgressSeen,
+    ResolverSeen,
+    SelfPolicy,
+    SelfTestSeen,
+    decide,
+)
+from scanner.transition.confirm import RANKS as CONFIRM_RANKS
+from scanner.transition.confirm import Digest
+
+_log = logging.getLogger("danewatch.selfwatch")
+
+RANKS: Mapping[str, int] = CONFIRM_RANKS[EntityType.DOMAIN]
+"""How good a verdict is, best first; ``inconclusive`` has no rank."""
+
+
+class SelfTests(Protocol):
+    """The tests of ourselves. None of them raises for anything the world does."""
+
+    async def resolvers(self) -> tuple[ResolverSeen, ...]:
+        """Return what each resolver did just now."""
+        ...
+
+    async def witnesses(self) -> tuple[WitnessSeen, ...]:
+        """Return the newest signature of each clock witness."""
+        ...
+
+    async def egress(self) -> tuple[EgressSeen, ...]:
+        """Return how it stands with port 25 in each family."""
+        ...
+
+    async def look(self, domain: Name) -> Check:
+        """Return a check of ``domain`` in which nothing remembered takes part."""
+        ...
+
+    def clock_signs(self) -> ClockSigns:
+        """Return what the machine says about its clock."""
+        ...
+
+    def dates_failed(self, check: Check) -> str | None:
+        """Return a sentence if ``check`` failed by the dates of signatures."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WatchPolicy:
+    """How often and how we look at ourselves; ours."""
+
+    interval_seconds: float = 60.0
+    blind_interval_seconds: float = 15.0
+    """Between two tests while blind."""
+    look_seconds: float = 40.0
+    """For the look at one canary, control or lost domain; then nothing is known of it."""
+    sample: int = 12
+    """Lost domains looked at in one round of a trial."""
+    controls: int = 6
+    """Domains that are fine, looked at beside them."""
+    least_controls: int = 3
+    trial_rounds: int = 2
+    trial_patience: timedelta = timedelta(hours=2)
+    profile: Profile = Profile.EXCHANGE_ONLINE
+    decision: SelfPolicy = field(default_factory=SelfPolicy)
+    clock: ClockPolicy = field(default_factory=ClockPolicy)
+    mass_loss: MassLossPolicy = field(default_factory=MassLossPolicy)
+
+
+@dataclass(slots=True)
+class _Trial:
+    """One suspected mass loss while it is tried."""
+
+    since: datetime
+    lost: tuple[Look, ...]
+    controls: tuple[Look, ...]
+    rounds: int = 0
+
+
+class SelfWatch:
+    """Knows whether we can see (implements ``scanner.run.gate.Gate``)."""
+
+    def __init__(
+        self,
+        tests: SelfTests,
+        *,
+        clock: Clock,
+        canaries: Sequence[Name] = (),
+        policy: WatchPolicy | None = None,
+        meter: Meter | None = None,
+        forget: Callable[[], None] = lambda: None,
+        on_change: Callable[[SelfStatus], None] = lambda _: None,
+    ) -> None:
+        """``canaries`` are domains that must be protected. ``forget`` empties every cache: it is
+        called when we become blind and when we see again. ``on_change`` hears of both."""
+        self._tests = tests
+        self._clock = clock
+        self._canaries = tuple(canaries)
+        self._policy = policy or WatchPolicy()
+        self._meter = meter or NullMeter()
+        self._forget = forget
+        self._on_change = on_change
+        self._guard = MassLossGuard(self._policy.mass_loss)
+        self._trial: _Trial | None = None
+        self._believed: dict[str, str] = {}
+        self._fast: frozenset[Name] = frozenset()
+        self._status: SelfStatus | None = None
+        self._opened = trio.Event()
+        self._hurry = trio.Event()
+
+    @property
+    def status(self) -> SelfStatus | None:
+        """What the last test came to; None before the first."""
+        return self._status
+
+    def closed(self) -> str | None:
+        """Return why no check may be begun, and none believed that runs; None while we see."""
+        if self._status is None:
+            return "we have not looked at ourselves yet"
+        if self._guard.suspicion is not None:
+            return self._guard.suspicion
+        if not self._status.blind:
+            return None
+        return " ".join(one.sentence for one in self._status.reasons) or "we cannot see"
+
+    async def wait_open(self) -> None:
+        """Return when checks may be begun."""
+        await trio.lowlevel.checkpoint()
+        while self.closed() is not None:
+            await self._opened.wait()
+
+    async def run(self) -> None:
+        """Test ourselves for ever."""
+        while True:
+            self._hurry = trio.Event()
+            await self.test()
+            blind = self.closed() is not None
+            policy = self._policy
+            with trio.move_on_after(
+                policy.blind_interval_seconds if blind else policy.interval_seconds
+            ):
+                await self._hurry.wait()
+
+    async def test(self) -> SelfStatus:
+        """Test ourselves once, act on it, and return what it came to."""
+        seen = await self._look_at_ourselves()
+        status = decide(seen, self._status, policy=self._policy.decision)
+        if self._guard.suspicion is not None and self._only_mass_loss(status):
+            status = await self._try_mass_loss(seen, status)
+        self._become(status)
+        return status
+
+    def seed(self, states: Mapping[EntityKey, State]) -> None:
+        """Take in what is believed of domains from before a restart."""
+        for (entity_type, entity), state in states.items():
+            if entity_type is EntityType.DOMAIN:
+                self._believed[entity] = state.status
+
+    def retain(self, domains: Iterable[Name]) -> None:
+        """Forget every domain that is not in ``domains``."""
+        kept = set(domains)
+        self._believed = {name: was for name, was in self._believed.items() if name in kept}
+
+    def note(self, target: Target, check: Check, digest: Digest) -> bool:
+        """Take in one finished look; False holds back everything it would change.
+
+        A look counts as a loss when it makes a domain suspicious of which better was believed. A
+        domain whose mail is stopped anyway has nothing to lose.
+        """
+        if self.closed() is not None:
+            return False
+        key: EntityKey = (EntityType.DOMAIN, str(target.domain))
+        raised = next((one for one in digest.suspicions if one.key == key), None)
+        state = digest.states.get(key)
+        was = self._believed.get(target.domain)
+        lost = raised is not None and raised.looks == 1
+        if was is not None and RANKS[was] < RANKS[DomainVerdict.DEFERRED]:
+            fine = raised is None and state is not None and RANKS[state.status] <= RANKS[was]
+            if fine or (lost and raised is not None and RANKS[raised.status] > RANKS[was]):
+                at = check.observation.observed_at
+                look = Look(domain=target.domain, at=at, lost=lost, causes=causes_of(check))
+                self._guard.note(look)
+        if self._guard.suspicion is not None:
+            self._hurry.set()
+            return False
+        if state is not None:
+            self._believed[target.domain] = state.status
+        return True
+
+    async def _look_at_ourselves(self) -> SelfTestSeen:
+        """Make every test, all at a time."""
+        resolvers: tuple[ResolverSeen, ...] = ()
+        witnesses: tuple[WitnessSeen, ...] = ()
+        egress: tuple[EgressSeen, ...] = ()
+        canaries: list[tuple[Name, Check | None]] = []
+
+        async def ask_resolvers() -> None:
+            nonlocal resolvers
+            resolvers = await self._tests.resolvers()
+
+        async def ask_witnesses() -> None:
+            nonlocal witnesses
+            witnesses = await self._tests.witnesses()
+
+        async def ask_egress() -> None:
+            nonlocal egress
+            egress = await self._tests.egress()
+
+        async def ask_canary(domain: Name) -> None:
+            canaries.append((domain, await self._look(domain)))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_resolvers)
+            nursery.start_soon(ask_witnesses)
+            nursery.start_soon(ask_egress)
+            for domain in self._canaries:
+                nursery.start_soon(ask_canary, domain)
+        seen = tuple(self._canary(domain, check) for domain, check in sorted(canaries))
+        signs = self._tests.clock_signs()
+        signs = replace(signs, dates_failed=_dates_failed(resolvers, seen))
+        clock = judge_clock(
+            witnesses, signs, now=self._clock.now(), fast=self._fast, policy=self._policy.clock
+        )
+        self._fast = clock.fast
+        return SelfTestSeen(
+            tested_at=self._clock.now(),
+            resolvers=resolvers,
+            canaries=seen,
+            egress=egress,
+            clock=clock,
+            mass_loss=self._guard.suspicion,
+        )
+
+    async def _look(self, domain: Name) -> Check | None:
+        with trio.move_on_after(self._policy.look_seconds):
+            return await self._tests.look(domain)
+        return None
+
+    def _canary(self, domain: Name, check: Check | None) -> CanarySeen:
+        if check is None:
+            return CanarySeen(domain=domain, good=None, detail="no result in time")
+        verdict = check.judgement.of(self._policy.profile)
+        if verdict.verdict is DomainVerdict.INCONCLUSIVE:
+            return CanarySeen(domain=domain, good=None, detail=f"inconclusive, {verdict.reason}")
+        if verdict.verdict is DomainVerdict.PROTECTED:
+            return CanarySeen(domain=domain, good=True)
+        return CanarySeen(
+            domain=domain,
+            good=False,
+            detail=f"{verdict.verdict}, {verdict.reason}",
+            dates=self._tests.dates_failed(check),
+        )
+
+    def _only_mass_loss(self, status: SelfStatus) -> bool:
+        return all(one.reason is BlindReason.MASS_LOSS_SUSPECTED for one in status.reasons)
+
+    async def _try_mass_loss(self, seen: SelfTestSeen, status: SelfStatus) -> SelfStatus:
+        """Make one round of the trial; return the status that follows."""
+        trial = self._trial = self._trial or self._new_trial(seen.tested_at)
+        lost = await self._still_worse(trial.lost)
+        fine = [not worse for worse in await self._still_worse(trial.controls)]
+        if not lost or 2 * sum(lost) < len(lost):
+            _log.info("mass loss: most of the lost domains are fine again, beginning anew")
+            return self._end_trial(seen, acquitted=False)
+        controlled = len(fine) >= self._policy.least_controls
+        canaries = [one.good for one in seen.canaries if one.good is not None]
+        if controlled and 2 * sum(fine) <= len(fine):
+            trial.rounds = 0
+            return status
+        if controlled or (canaries and all(canaries)):
+            trial.rounds += 1
+        patient = seen.tested_at - trial.since >= self._policy.trial_patience
+        if trial.rounds < self._policy.trial_rounds and not patient:
+            return status
+        _log.warning("mass loss: the losses stand while we see well, so they are believed")
+        return self._end_trial(seen, acquitted=True)
+
+    def _new_trial(self, now: datetime) -> _Trial:
+        lost = [look for look in reversed(self._guard.since_onset()) if look.lost]
+        fine = [look for look in reversed(self._guard.fine_looks()) if self._is_control(look)]
+        return _Trial(
+            since=now,
+            lost=diverse(lost, self._policy.sample),
+            controls=diverse(fine, self._policy.controls),
+        )
+
+    def _is_control(self, look: Look) -> bool:
+        """Return whether a domain was so well protected that a fault of ours would show at it."""
+        return self._believed.get(look.domain) in (DomainVerdict.PROTECTED, DomainVerdict.PARTIAL)
+
+    async def _still_worse(self, looks: Sequence[Look]) -> list[bool]:
+        """Return, for each domain that could be judged afresh, whether it is worse than before."""
+        found: list[bool] = []
+
+        async def look_at(domain: Name) -> None:
+            check = await self._look(domain)
+            if check is None:
+                return
+            verdict = check.judgement.of(self._policy.profile).verdict
+            if verdict in RANKS and domain in self._believed:
+                found.append(RANKS[verdict] > RANKS[self._believed[domain]])
+
+        async with trio.open_nursery() as nursery:
+            for look in looks:
+                nursery.start_soon(look_at, look.domain)
+        return found
+
+    def _end_trial(self, seen: SelfTestSeen, *, acquitted: bool) -> SelfStatus:
+        """End the trial; this test counts as a good one."""
+        if acquitted:
+            self._guard.acquit(seen.tested_at)
+        else:
+            self._guard.clear()
+        self._trial = None
+        return decide(replace(seen, mass_loss=None), self._status, policy=self._policy.decision)
+
+    def _become(self, status: SelfStatus) -> None:
+        """Take on ``status``: tell of a change, move the metrics, open or close the gate."""
+        before = self._status
+        changed = before is None or before.blind is not status.blind
+        reasons_changed = before is not None and _names(before) != _names(status)
+        if changed and not (before is None and not status.blind):
+            # What was looked up between the last good test and this one was looked up blindly.
+            self._forget()
+        self._status = status
+        if changed or (status.blind and reasons_changed):
+            _tell(status)
+        for notice in status.notices:
+            if before is None or notice not in before.notices:
+                _log.warning("self-test: %s", notice)
+        self._show(status)
+        if changed:
+            self._on_change(status)
+        if self.closed() is None:
+            self._opened.set()
+            self._opened = trio.Event()
+
+    def _show(self, status: SelfStatus) -> None:
+        """Move the metrics; what is not known any more is taken away."""
+        put = self._meter.put
+        put(OwnMetric.BLIND, float(status.blind))
+        holding = {one.reason for one in status.reasons} if status.blind else set()
+        for reason in BlindReason:
+            put(OwnMetric.BLIND_REASON, float(reason in holding), reason=reason.value)
+        put(OwnMetric.MASS_LOSS_SUSPECTED, float(status.mass_loss_suspected))
+        put(OwnMetric.CLOCK_OK, _gauge(status.clock_ok))
+        for resolver, up in status.resolver_up.items():
+            put(OwnMetric.RESOLVER_UP, float(up), resolver=resolver)
+        for resolver, validating in status.resolver_validating.items():
+            put(OwnMetric.RESOLVER_VALIDATING, _gauge(validating), resolver=resolver)
+        for family in Family:
+            put(OwnMetric.EGRESS_OK, _gauge(status.egress_ok.get(family)), family=family.value)
+        for canary, good in status.canary_ok.items():
+            put(OwnMetric.CANARY_OK, _gauge(good), canary=canary)
+
+
+def causes_of(check: Check) -> tuple[str, ...]:
+    """Return what a look at this domain depends on: its hosts, their operators and networks, and
+    every zone above the names, the root excepted."""
+    causes: dict[str, None] = {}
+    names = [check.domain]
+    for exchange in check.observation.route.exchanges:
+        host = exchange.exchange
+        names.append(host)
+        causes[sys.intern(f"host:{host}")] = None
+        operator = parent_of(host)
+        if operator != ROOT:
+            causes[sys.intern(f"operator:{operator}")] = None
+    for observed in check.observation.hosts:
+        for address in observed.route.addresses:
+            causes[sys.intern(f"network:{network_of(address.address)}")] = None
+    for name in names:
+        while name != ROOT:
+            causes[sys.intern(f"zone:{name}")] = None
+            name = parent_of(name)
+    return tuple(causes)
+
+
+def _dates_failed(resolvers: Sequence[ResolverSeen], canaries: Sequence[CanarySeen]) -> str | None:
+    """Return where signatures fail by their dates, if it is more than somebody's own fault."""
+    if resolvers and all(one.dates for one in resolvers):
+        return "The signatures of the root fail by their dates"
+    judged = [one for one in canaries if one.good is not None]
+    dated = [one for one in judged if one.dates]
+    if 2 * len(dated) > len(judged):
+        return f"{dated[0].domain}: {dated[0].dates}"
+    return None
+
+
+def _names(status: SelfStatus) -> frozenset[BlindReason]:
+    return frozenset(one.reason for one in status.reasons)
+
+
+def _tell(status: SelfStatus) -> None:
+    """Write the one line about a change."""
+    if not status.blind:
+        _log.warning("we can see: checks are made and believed")
+        return
+    for one in status.reasons:
+        _log.error(
+            "blind: %s",
+            one.sentence,
+            extra={"reason": one.reason.value, "remedy": one.remedy},
+        )
+
+
+def _gauge(value: bool | None) -> float | None:
+    return None if value is None else float(value)

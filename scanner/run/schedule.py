@@ -53,7 +53,7 @@ class Cadence:
     min_gap: timedelta = timedelta(seconds=60)
     """Least time between two checks of one domain (at most half of the interval); ours."""
     catch_up: timedelta = timedelta(hours=1)
-    """Over which first checks and overdue ones are spread, where the interval is longer."""
+    """Over which first checks and overdue ones are spread at most."""
     retry_first: timedelta = timedelta(seconds=60)
     """After a check that said nothing through a fault of ours; doubled each time."""
     retry_longest: timedelta = timedelta(minutes=15)
@@ -124,19 +124,23 @@ def _rungs_around(
 
 
 def first_due(domain: Name, *, now: datetime, cadence: Cadence) -> datetime:
-    """Return when a domain that was never checked, or is overdue, comes: at its place, soon."""
+    """Return when a domain that was never checked comes: at its place, soon."""
     return next_place(domain, now, min(cadence.interval, cadence.catch_up))
 
 
-def resumed_due(entry: ScheduleEntry, *, now: datetime, cadence: Cadence) -> datetime:
-    """Return when the domain of ``entry`` is due after a restart at ``now``.
+def resumed_due(
+    entry: ScheduleEntry, *, now: datetime, cadence: Cadence, late: timedelta
+) -> datetime:
+    """Return when the domain of ``entry`` is due, after nothing was checked for ``late``.
 
-    A time ahead stands, if this cadence could have set it. What is overdue is spread over
-    ``catch_up`` (no burst), but a failing domain comes at the sender's next attempt.
+    A time ahead stands, if this cadence could have set it. What is overdue is spread over a time
+    as long as ``late``, at most ``catch_up``: no burst, and at worst twice the usual load. A
+    failing domain comes no later than at the sender's next attempt.
     """
-    if now <= entry.due_at <= now + max(cadence.interval, cadence.catch_up):
+    longest = min(cadence.interval, cadence.catch_up)
+    if now < entry.due_at <= now + max(cadence.interval, cadence.catch_up):
         return entry.due_at
-    due = first_due(entry.domain, now=now, cadence=cadence)
+    due = next_place(entry.domain, now, max(min(late, longest), timedelta(seconds=1)))
     rung = next_rung(entry.failing_since, now, cadence)
     return due if rung is None else min(due, rung)
 

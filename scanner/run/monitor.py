@@ -1,0 +1,540 @@
+"""The service: checks every domain when it is due, believes what is confirmed, keeps what it knows.
+
+    schedule -> dispatcher -> check -> digest -> gate -> schedule, states, suspicions -> outflow
+                                                                   (scanner.run.outflow)
+
+Rules:
+
+- One check of a domain at a time, ``domains_in_flight`` in all. Who wants one now (``check_now``)
+  joins the one that runs.
+- While the gate is closed nothing is begun, and a check that ends then changes nothing; nor does
+  one whose resolver could not be trusted, nor one that the gate holds back. Such a domain is due
+  again soon, each time a little later.
+- States and suspicions live here and are moved in the order in which checks end; they become
+  durable in the same order. A crash forgets only what was not announced.
+- Whoever raised a suspicion looks again when it may be confirmed; a thousand domains that share
+  the suspected host do not.
+- A bug in a check, or anywhere else here, costs that check and is counted.
+- ``stop`` ends it in order: no new checks, those that run may finish, everything is committed and
+  written.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import trio
+
+from scanner.model.meter import Meter, OwnMetric
+from scanner.model.monitoring import EntityKey, ScheduleEntry, StoredState, Suspicion
+from scanner.model.names import Name
+from scanner.model.ports import (
+    BatchWriter,
+    ResultBoard,
+    RowMaker,
+    StateStore,
+    Target,
+    WaitingClock,
+)
+from scanner.model.transition import State
+from scanner.model.verdict import Check
+from scanner.model.vocabulary import DomainVerdict, EntityType, Fault, Profile
+from scanner.run.announce import count_check
+from scanner.run.gate import Gate
+from scanner.run.outflow import Finished, Outflow, OutflowLimits, OutflowPorts
+from scanner.run.schedule import (
+    Cadence,
+    Schedule,
+    first_due,
+    next_due,
+    place_passed,
+    resumed_due,
+    retry_after,
+)
+from scanner.run.supervise import Offload, in_thread, note_crash, supervised
+from scanner.transition.confirm import ConfirmationPolicy, Digest, digest
+
+_log = logging.getLogger("danewatch.monitor")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MonitorPorts:
+    """What the service is made of. Without ``rows`` and ``writer`` no history is kept."""
+
+    check: Callable[[Target], Awaitable[Check]]
+    """One check, as ``scanner.run.engine.Engine.check`` makes it."""
+    store: StateStore
+    clock: WaitingClock
+    meter: Meter
+    gate: Gate
+    board: ResultBoard | None = None
+    rows: RowMaker | None = None
+    writer: BatchWriter | None = None
+    in_thread: Offload = in_thread
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MonitorPolicy:
+    """What the service believes, and when. ``run_id`` goes into event identifiers."""
+
+    run_id: str
+    profile: Profile = Profile.EXCHANGE_ONLINE
+    queue_life: timedelta = timedelta(hours=24)
+    cadence: Cadence = field(default_factory=Cadence)
+    confirmation: ConfirmationPolicy = field(default_factory=ConfirmationPolicy)
+    heartbeat: timedelta = timedelta(hours=24)
+    """How often an unchanged domain gets a row in the history; zero keeps every check."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MonitorLimits:
+    """Bounds of the service. All ours."""
+
+    domains_in_flight: int = 200
+    gauges_seconds: float = 15.0
+    """How often the gauges of the scheduler are set."""
+    lag_tick_seconds: float = 1.0
+    """How often the delay of the event loop is measured."""
+    tidy_seconds: float = 3_600.0
+    """How often states nobody needs any more are dropped."""
+    keep_unseen: timedelta = timedelta(days=30)
+    """How long the state of a host or zone is kept that no domain leads to any more."""
+    finish_seconds: float = 30.0
+    """For committing and writing what is left after the last check has ended."""
+    outflow: OutflowLimits = field(default_factory=OutflowLimits)
+
+
+class StoppedError(Exception):
+    """The service is being stopped and makes no more checks."""
+
+
+@dataclass(eq=False, slots=True)
+class _Flight:
+    """One check that runs; ``check`` is None when it came to nothing."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    check: Check | None = None
+
+
+class Monitor:
+    """The monitoring service. Make it, then ``await nursery.start(monitor.run)``."""
+
+    def __init__(
+        self,
+        ports: MonitorPorts,
+        *,
+        targets: Iterable[Target],
+        policy: MonitorPolicy,
+        limits: MonitorLimits | None = None,
+    ) -> None:
+        self._ports = ports
+        self._policy = policy
+        self._limits = limits or MonitorLimits()
+        self._targets = {target.domain: target for target in targets}
+        self._states: dict[EntityKey, State] = {}
+        self._suspicions: dict[EntityKey, Suspicion] = {}
+        self._raisers: dict[EntityKey, Name] = {}
+        self._entries: dict[Name, ScheduleEntry] = {}
+        self._failures: dict[Name, int] = {}
+        self._schedule = Schedule()
+        self._flights: dict[Name, _Flight] = {}
+        self._places = trio.Semaphore(self._limits.domains_in_flight)
+        self._nap = trio.CancelScope()
+        self._nap_until: datetime | None = None
+        self._checks: trio.Nursery | None = None
+        self._stop = trio.Event()
+        self._grace_seconds = 0.0
+        self._outflow = Outflow(
+            OutflowPorts(
+                store=ports.store,
+                clock=ports.clock,
+                meter=ports.meter,
+                board=ports.board,
+                rows=ports.rows,
+                writer=ports.writer,
+                in_thread=ports.in_thread,
+            ),
+            profile=policy.profile,
+            limits=self._limits.outflow,
+        )
+
+    # --- what others may ask of it ---------------------------------------------------------------
+
+    async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Load the state and check for ever, until ``stop``; then finish and return.
+
+        Raises OSError when the stored state cannot be read.
+        """
+        self._resume(await self._ports.in_thread(self._ports.store.load))
+        meter = self._ports.meter
+        async with trio.open_nursery() as service:
+            for component, task in (
+                ("committer", self._outflow.commit_all),
+                ("flusher", self._outflow.flush_for_ever),
+                ("gauges", self._set_gauges_for_ever),
+                ("lag", self._measure_lag_for_ever),
+                ("tidy", self._tidy_for_ever),
+            ):
+                service.start_soon(supervised, component, task, meter, name=component)
+            await self._check_until_stopped(task_status)
+            with trio.move_on_after(self._limits.finish_seconds) as finishing:
+                await self._outflow.finish()
+            if finishing.cancelled_caught:
+                _log.error("stopped before everything was written; it will be looked at again")
+            service.cancel_scope.cancel()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Begin no more checks, and let ``run`` return once those that run have ended.
+
+        After ``grace_seconds`` they are cancelled.
+        """
+        self._grace_seconds = grace_seconds
+        self._stop.set()
+
+    def set_targets(self, targets: Iterable[Target]) -> None:
+        """Watch ``targets`` from now on; those that stay keep their schedule and state."""
+        new = {target.domain: target for target in targets}
+        gone = [domain for domain in self._targets if domain not in new]
+        come = [domain for domain in new if domain not in self._targets]
+        self._targets = new
+        now = self._ports.clock.now()
+        for domain in gone:
+            self._drop(domain)
+        for domain in come:
+            self._put(domain, first_due(domain, now=now, cadence=self._policy.cadence))
+        self._outflow.forget(gone)
+        self._outflow.remember(come)
+        self._retain()
+
+    def set_cadence(self, cadence: Cadence) -> None:
+        """Check at ``cadence`` from now on; every waiting domain gets its new place."""
+        self._policy = replace(self._policy, cadence=cadence)
+        now = self._ports.clock.now()
+        for domain in self._targets:
+            if domain in self._schedule:
+                self._put(domain, self._new_due(domain, now))
+
+    def set_confirmation(self, confirmation: ConfirmationPolicy) -> None:
+        """Confirm by ``confirmation`` from now on."""
+        self._policy = replace(self._policy, confirmation=confirmation)
+
+    async def check_now(self, domain: Name) -> Check | None:
+        """Return a check of ``domain`` made now, or the one that runs; None if a bug ate it.
+
+        A watched domain's check counts like any other; one that is not watched leaves no trace.
+        Raises StoppedError.
+        """
+        async with self._places:
+            while (flight := self._flights.get(domain)) is not None:
+                await flight.done.wait()
+                if flight.check is not None:
+                    return flight.check
+            if self._stop.is_set():
+                raise StoppedError
+            if domain not in self._targets:
+                return await self._ports.check(Target(domain=domain))
+            planned = self._schedule.due_of(domain)
+            self._schedule.remove(domain)
+            return await self._look(domain, self._begin(domain), planned)
+
+    @property
+    def states(self) -> dict[EntityKey, State]:
+        """The states as they stand, confirmed but perhaps not yet durable. Not to be changed."""
+        return self._states
+
+    # --- beginning and ending --------------------------------------------------------------------
+
+    def _resume(self, stored: StoredState) -> None:
+        """Go on from ``stored``: states, suspicions, the page, and the schedule without a burst."""
+        self._states.update(stored.states)
+        self._suspicions.update(stored.suspicions)
+        if self._ports.board is not None:
+            self._ports.board.restore(stored.snapshots)
+        self._outflow.forget(domain for domain in stored.schedule if domain not in self._targets)
+        now, cadence = self._ports.clock.now(), self._policy.cadence
+        self._entries = {
+            domain: entry for domain, entry in stored.schedule.items() if domain in self._targets
+        }
+        late = now - min((entry.due_at for entry in self._entries.values()), default=now)
+        due: list[tuple[Name, datetime]] = []
+        for domain in self._targets:
+            entry = self._entries.get(domain)
+            if entry is None:
+                due.append((domain, first_due(domain, now=now, cadence=cadence)))
+            else:
+                due.append((domain, resumed_due(entry, now=now, cadence=cadence, late=late)))
+        self._schedule = Schedule(due)
+        self._retain()
+        _log.info("watching %d domains", len(self._targets), extra={"known": len(self._entries)})
+
+    async def _check_until_stopped(self, task_status: "trio.TaskStatus[None]") -> None:
+        async with trio.open_nursery() as checks:
+            self._checks = checks
+            with trio.CancelScope() as dispatching:
+                async with trio.open_nursery() as dispatch:
+                    dispatch.start_soon(supervised, "scheduler", self._dispatch, self._ports.meter)
+                    task_status.started()
+                    await self._stop.wait()
+                    dispatching.cancel()
+            checks.cancel_scope.deadline = trio.current_time() + self._grace_seconds
+        _log.info("no check runs any more")
+
+    # --- checking --------------------------------------------------------------------------------
+
+    async def _dispatch(self) -> None:
+        """Begin the check of every domain that is due, while there is a place for it."""
+        gate = self._ports.gate
+        while True:
+            await self._wait_open()
+            await self._places.acquire()
+            now = self._ports.clock.now()
+            due = [] if gate.closed() else self._schedule.pop_due(now)
+            if due:
+                assert self._checks is not None
+                self._checks.start_soon(self._look_and_leave, due[0], self._begin(due[0]))
+                continue
+            self._places.release()
+            if not gate.closed():
+                await self._sleep_until_due()
+
+    async def _wait_open(self) -> None:
+        """Wait while we are blind; what became due meanwhile is spread over as long a time."""
+        if not self._ports.gate.closed():
+            await trio.lowlevel.checkpoint()
+            return
+        closed_at = self._ports.clock.now()
+        await self._ports.gate.wait_open()
+        now, cadence = self._ports.clock.now(), self._policy.cadence
+        for domain in self._schedule.pop_due(now, len(self._schedule)):
+            entry = self._entry_of(domain, now)
+            self._put(domain, resumed_due(entry, now=now, cadence=cadence, late=now - closed_at))
+
+    async def _sleep_until_due(self) -> None:
+        self._nap_until = self._schedule.next_due_at()
+        with trio.CancelScope() as self._nap:
+            if self._nap_until is None:
+                await trio.sleep_forever()
+            else:
+                await self._ports.clock.sleep_until(self._nap_until)
+
+    def _put(self, domain: Name, due: datetime) -> None:
+        """Let ``domain`` wait until ``due``, and wake the dispatcher if that is sooner."""
+        self._schedule.put(domain, due)
+        if self._nap_until is None or due < self._nap_until:
+            self._nap.cancel()
+
+    def _begin(self, domain: Name) -> _Flight:
+        flight = self._flights[domain] = _Flight()
+        return flight
+
+    async def _look_and_leave(self, domain: Name, flight: _Flight) -> None:
+        try:
+            await self._look(domain, flight, None)
+        finally:
+            self._places.release()
+
+    async def _look(self, domain: Name, flight: _Flight, planned: datetime | None) -> Check | None:
+        """Check ``domain`` and take in what comes of it; the domain waits again afterwards.
+
+        ``planned`` is when it would have been due, had nobody asked sooner.
+        """
+        try:
+            target = self._targets.get(domain)
+            if target is not None:
+                flight.check = await self._ports.check(target)
+                finished = self._take(domain, flight.check, planned)
+                if finished is not None:
+                    await self._outflow.put(finished)
+        except Exception as error:  # noqa: BLE001 - a bug in one check ends nothing else
+            note_crash("check", error, self._ports.meter)
+            self._retry(domain)
+        finally:
+            del self._flights[domain]
+            flight.done.set()
+            if domain in self._targets and domain not in self._schedule:  # cancelled
+                self._put(domain, planned or self._ports.clock.now())
+        return flight.check
+
+    def _take(self, domain: Name, check: Check, planned: datetime | None) -> Finished | None:
+        """Digest ``check``, move states and schedule; None when it changes nothing at all."""
+        target = self._targets.get(domain)
+        if target is None:  # no longer watched
+            return None
+        policy, gate = self._policy, self._ports.gate
+        if gate.closed() or not check.observation.vantage.resolver_trusted:
+            self._retry(domain)
+            return None
+        count_check(check, policy.profile, self._ports.meter)
+        result = digest(
+            self._states,
+            self._suspicions,
+            check,
+            profile=policy.profile,
+            queue_life=policy.queue_life,
+            confirmation=policy.confirmation,
+            run_id=policy.run_id,
+            labels=target.labels,
+        )
+        if not gate.note(target, check, result):
+            self._retry(domain)
+            return None
+        self._merge(result, domain)
+        before = self._entries.get(domain)
+        entry = self._reschedule(domain, check, result, planned)
+        return Finished(
+            target=target,
+            check=check,
+            digest=result,
+            states=self._states_of(check),
+            entry=entry,
+            heartbeat=self._is_heartbeat(before, entry),
+        )
+
+    def _merge(self, result: Digest, domain: Name) -> None:
+        self._states.update(result.states)
+        for suspicion in result.suspicions:
+            self._suspicions[suspicion.key] = suspicion
+            self._raisers[suspicion.key] = domain
+        for key in result.cleared:
+            self._suspicions.pop(key, None)
+            self._raisers.pop(key, None)
+
+    def _reschedule(
+        self, domain: Name, check: Check, result: Digest, planned: datetime | None
+    ) -> ScheduleEntry:
+        """Let ``domain`` wait for its next check, and return what to keep of that."""
+        now, cadence = self._ports.clock.now(), self._policy.cadence
+        # A suspicion without a raiser is from before a restart: whoever meets it first takes it on.
+        again = [
+            moment
+            for key, moment in result.pending
+            if self._raisers.setdefault(key, domain) == domain
+        ]
+        if result.look_again_at is not None:
+            again.append(result.look_again_at)
+        due = next_due(
+            domain,
+            now=now,
+            cadence=cadence,
+            failing_since=result.failing_since,
+            look_again_at=min(again, default=None),
+        )
+        if planned is not None and planned > now:
+            due = min(due, max(planned, now + cadence.min_gap))
+        if _is_own_fault(check, self._policy.profile):
+            due = min(due, now + self._count_failure(domain))
+        else:
+            self._failures.pop(domain, None)
+        entry = ScheduleEntry(
+            domain=domain,
+            due_at=due,
+            last_checked_at=check.observation.observed_at,
+            failing_since=result.failing_since,
+        )
+        self._entries[domain] = entry
+        self._put(domain, due)
+        return entry
+
+    def _retry(self, domain: Name) -> None:
+        """Let ``domain`` be due again soon: its check came to nothing through a fault of ours."""
+        if domain in self._targets:
+            self._put(domain, self._ports.clock.now() + self._count_failure(domain))
+
+    def _count_failure(self, domain: Name) -> timedelta:
+        failures = self._failures[domain] = self._failures.get(domain, 0) + 1
+        return retry_after(failures, self._policy.cadence)
+
+    def _is_heartbeat(self, before: ScheduleEntry | None, entry: ScheduleEntry) -> bool:
+        """Return whether a row is due though nothing changed; the first check always gets one."""
+        last = None if before is None else before.last_checked_at
+        if last is None or entry.last_checked_at is None or not self._policy.heartbeat:
+            return True
+        return place_passed(
+            entry.domain,
+            since=last,
+            now=entry.last_checked_at,
+            interval=self._policy.heartbeat,
+        )
+
+    def _states_of(self, check: Check) -> dict[EntityKey, State]:
+        keys: list[EntityKey] = [(EntityType.DOMAIN, check.domain)]
+        keys += [(EntityType.MX, host.route.host) for host in check.observation.hosts]
+        keys += [(EntityType.ZONE, zone.zone) for zone in check.observation.zones]
+        return {key: self._states[key] for key in keys if key in self._states}
+
+    def _entry_of(self, domain: Name, now: datetime) -> ScheduleEntry:
+        return self._entries.get(domain) or ScheduleEntry(domain=domain, due_at=now)
+
+    def _new_due(self, domain: Name, now: datetime) -> datetime:
+        """Return when ``domain`` is due by a new cadence: not later than it would have been."""
+        waits_for = self._schedule.due_of(domain)
+        due = next_due(
+            domain,
+            now=now,
+            cadence=self._policy.cadence,
+            failing_since=self._entry_of(domain, now).failing_since,
+        )
+        return due if waits_for is None else min(due, waits_for)
+
+    def _drop(self, domain: Name) -> None:
+        self._schedule.remove(domain)
+        self._entries.pop(domain, None)
+        self._failures.pop(domain, None)
+
+    def _retain(self) -> None:
+        if self._ports.board is not None:
+            self._ports.board.retain(self._targets)
+        self._ports.meter.put(OwnMetric.TARGETS, len(self._targets))
+
+    # --- its own pulse ---------------------------------------------------------------------------
+
+    async def _set_gauges_for_ever(self) -> None:
+        while True:
+            self._set_gauges()
+            await trio.sleep(self._limits.gauges_seconds)
+
+    def _set_gauges(self) -> None:
+        put, now = self._ports.meter.put, self._ports.clock.now()
+        oldest = self._schedule.next_due_at()
+        put(OwnMetric.TARGETS, len(self._targets))
+        put(OwnMetric.SCHEDULER_QUEUE_LENGTH, self._schedule.overdue(now))
+        put(OwnMetric.SCHEDULER_OLDEST_DUE, None if oldest is None else oldest.timestamp())
+        put(OwnMetric.SCHEDULER_INTERVAL, self._policy.cadence.interval.total_seconds())
+        put(OwnMetric.IN_FLIGHT, len(self._flights), stage="domain")
+        put(OwnMetric.SUSPICIONS, len(self._suspicions))
+
+    async def _measure_lag_for_ever(self) -> None:
+        tick = self._limits.lag_tick_seconds
+        while True:
+            began = trio.current_time()
+            await trio.sleep(tick)
+            lag = trio.current_time() - began - tick
+            self._ports.meter.observe(OwnMetric.EVENT_LOOP_LAG, max(lag, 0.0))
+
+    async def _tidy_for_ever(self) -> None:
+        while True:
+            await trio.sleep(self._limits.tidy_seconds)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Drop what nobody will ask for: hosts and zones long unseen, suspicions long forgotten."""
+        now = self._ports.clock.now()
+        watched = self._targets
+        for key, state in list(self._states.items()):
+            is_watched = key[0] is EntityType.DOMAIN and key[1] in watched
+            if not is_watched and state.last_seen_at < now - self._limits.keep_unseen:
+                del self._states[key]
+        forgotten = now - self._policy.confirmation.forget_after
+        for key, suspicion in list(self._suspicions.items()):
+            if suspicion.first_seen_at < forgotten:
+                del self._suspicions[key]
+        for key, domain in list(self._raisers.items()):
+            if key not in self._suspicions or domain not in watched:
+                del self._raisers[key]
+
+
+def _is_own_fault(check: Check, profile: Profile) -> bool:
+    """Return whether nothing could be told of the domain, and it lies with us."""
+    verdict = check.judgement.of(profile)
+    return verdict.verdict is DomainVerdict.INCONCLUSIVE and verdict.fault is Fault.SCANNER

@@ -1,7 +1,8 @@
-"""Every column of the history and every result metric, declared once: name, type, unit, sentence.
+"""Every column of the history, declared once: name, type, unit, sentence; beside it every metric.
 
 The Parquet writer, the metrics text, the documentation and the tests all read these declarations,
-so that a column or metric nobody explained cannot exist. Rules: columns are only ever added, and
+so that a column or metric nobody explained cannot exist. Metrics are declared in
+``exporters.metrics`` and are found here too. Rules: columns are only ever added, and
 never change their type or meaning; times are UTC with microseconds, durations int32 milliseconds,
 hashes lower-case hex; what was not measured is null, and the metric absent.
 """
@@ -11,11 +12,42 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from exporters.metrics import (
+    OWN_METRICS,
+    PREFIX,
+    RESULT_METRICS,
+    Metric,
+    MetricType,
+    metrics_markdown,
+)
 from scanner.model.vocabulary import Profile
+
+__all__ = [
+    "CERTIFICATES",
+    "DOMAIN_CHECKS",
+    "HOST_CHECKS",
+    "OWN_METRICS",
+    "PREFIX",
+    "RESULT_METRICS",
+    "RUNS",
+    "SCHEMA_VERSION",
+    "TABLES",
+    "TRANSITIONS",
+    "ZONE_CHECKS",
+    "Column",
+    "ColumnType",
+    "Metric",
+    "MetricType",
+    "Partition",
+    "Table",
+    "document_markdown",
+    "metrics_markdown",
+    "profile_prefix",
+    "tables_markdown",
+]
 
 SCHEMA_VERSION = 1
 """Of the history; grows when columns are added, so that a reader can tell old rows."""
-PREFIX = "danewatch_"
 
 
 class ColumnType(StrEnum):
@@ -59,28 +91,6 @@ class Table:
     time: str
     columns: tuple[Column, ...]
     sort_by: tuple[str, ...]
-
-
-class MetricType(StrEnum):
-    """Metric types of the Prometheus text format that results use."""
-
-    GAUGE = "gauge"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Metric:
-    """One family of result metrics, its name without the prefix."""
-
-    name: str
-    labels: tuple[str, ...]
-    sentence: str
-    type: MetricType = MetricType.GAUGE
-    unit: str | None = None
-
-    @property
-    def full_name(self) -> str:
-        """The name as exposed."""
-        return PREFIX + self.name
 
 
 def profile_prefix(profile: Profile) -> str:
@@ -400,87 +410,6 @@ RUNS = Table(
 TABLES = (TRANSITIONS, DOMAIN_CHECKS, HOST_CHECKS, ZONE_CHECKS, CERTIFICATES, RUNS)
 
 
-def _domain(name: str, sentence: str, *labels: str, unit: str | None = None) -> Metric:
-    return Metric(name=name, labels=("domain", *labels), sentence=sentence, unit=unit)
-
-
-def _mx(name: str, sentence: str, *labels: str, unit: str | None = None) -> Metric:
-    return Metric(name=name, labels=("mx", *labels), sentence=sentence, unit=unit)
-
-
-def _zone(name: str, sentence: str, *labels: str, unit: str | None = None) -> Metric:
-    return Metric(name=name, labels=("dns_zone", *labels), sentence=sentence, unit=unit)
-
-
-_SECONDS = "seconds since 1970"
-
-RESULT_METRICS = (
-    _domain("domain_up", "1 if mail for the domain is delivered, as last known."),
-    _domain("domain_blocked", "1 if mail for the domain is blocked, as last known."),
-    _domain(
-        "domain_verdict", "1 on the verdict of the last check, inconclusive included.", "verdict"
-    ),
-    _domain("domain_mx_hosts", "MX hosts of the domain."),
-    _domain("domain_mx_hosts_authenticated", "MX hosts that authenticated with DANE."),
-    _domain("domain_last_check_timestamp_seconds", "When the last check ran.", unit=_SECONDS),
-    _domain(
-        "domain_last_transition_timestamp_seconds",
-        "When the domain last changed.",
-        unit=_SECONDS,
-    ),
-    _domain(
-        "domain_bounces_from_timestamp_seconds",
-        "When mail queued at the first failure is returned; only while deferring.",
-        unit=_SECONDS,
-    ),
-    _domain("domain_mx_preference", "MX preference; which domains share which hosts.", "mx"),
-    _domain("domain_info", "Always 1; carries the operator's own labels.", "user labels"),
-    _mx("mx_up", "1 if mail is delivered through the host, as last known."),
-    _mx("mx_outcome", "1 on the outcome of the last check, inconclusive included.", "outcome"),
-    _mx("mx_tlsa_records", "Secure TLSA records of the host."),
-    _mx("mx_tlsa_usable_records", "TLSA records that may authenticate the host."),
-    _mx(
-        "mx_tlsa_unmatched_records",
-        "Usable TLSA records that match nothing presented; absent when nothing was seen.",
-    ),
-    _mx("mx_addresses", "Addresses of the host."),
-    _mx("mx_addresses_authenticated", "Addresses of the host that authenticated with DANE."),
-    _mx(
-        "mx_certificate_not_before_timestamp_seconds",
-        "Latest start of validity among the certificates at the host's addresses.",
-        unit=_SECONDS,
-    ),
-    _mx(
-        "mx_certificate_not_after_timestamp_seconds",
-        "Earliest end of validity among the certificates at the host's addresses.",
-        unit=_SECONDS,
-    ),
-    _mx(
-        "mx_certificate_expiry_enforced",
-        "1 where expiry of the certificate breaks delivery under the chosen profile.",
-    ),
-    _mx("mx_last_check_timestamp_seconds", "When the host was last probed.", unit=_SECONDS),
-    _zone("zone_secure", "1 if the zone validates from a trust anchor down, as last known."),
-    _zone("zone_bogus", "1 if the zone is signed and validation fails, as last known."),
-    _zone(
-        "zone_status",
-        "1 on the status and reason of the last look, indeterminate included; no reason is empty.",
-        "status",
-        "reason",
-    ),
-    _zone(
-        "zone_signature_inception_timestamp_seconds",
-        "When the signature that ends first became valid.",
-        unit=_SECONDS,
-    ),
-    _zone(
-        "zone_signature_expiration_timestamp_seconds",
-        "When the first of the zone's signatures ends; also once it has.",
-        unit=_SECONDS,
-    ),
-)
-
-
 def tables_markdown(tables: Sequence[Table] = TABLES) -> str:
     """Return the reference of the history for ``docs/history.md``."""
     parts: list[str] = []
@@ -491,18 +420,6 @@ def tables_markdown(tables: Sequence[Table] = TABLES) -> str:
         parts += [_row(path, column) for path, column in _flat(table.columns)]
         parts.append("")
     return "\n".join(parts)
-
-
-def metrics_markdown(metrics: Sequence[Metric] = RESULT_METRICS) -> str:
-    """Return the reference of the result metrics for ``docs/metrics.md``."""
-    parts = ["| metric | type | labels | unit | meaning |", "|---|---|---|---|---|"]
-    for metric in metrics:
-        labels = ", ".join(f"`{label}`" if " " not in label else label for label in metric.labels)
-        parts.append(
-            f"| `{metric.full_name}` | {metric.type} | {labels} | {metric.unit or ''} "
-            f"| {metric.sentence} |"
-        )
-    return "\n".join([*parts, ""])
 
 
 def document_markdown(schema: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ class OwnMetric(StrEnum):
     EVENT_LOOP_LAG = "event_loop_lag_seconds"
     EXPOSITION_DURATION = "exposition_duration_seconds"
     EXPOSITION_SERIES = "exposition_series"
+    EXPOSITION_TRUNCATED = "exposition_truncated"
     TASK_CRASHES = "task_crashes_total"
     LOG_MESSAGES = "log_messages_total"
 

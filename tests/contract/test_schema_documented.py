@@ -9,6 +9,7 @@ import pytest
 
 from exporters.document import load_schema
 from exporters.schema import (
+    OWN_METRICS,
     RESULT_METRICS,
     TABLES,
     Column,
@@ -64,6 +65,7 @@ ENUMS: tuple[type[StrEnum], ...] = (
     [
         ("history.md", tables_markdown()),
         ("metrics.md", metrics_markdown()),
+        ("metrics.md", metrics_markdown(OWN_METRICS)),
         ("check-document.md", document_markdown(load_schema())),
     ],
 )

@@ -17,10 +17,11 @@ from exporters import prometheus
 from exporters.prometheus import ResultMetrics, escape_label, render_results, write_textfile
 from exporters.schema import RESULT_METRICS
 from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.names import Name
 from scanner.model.observation import DaneApplicability
 from scanner.model.transition import State
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import DeliveryPhase, DnssecStatus, EntityType, Profile
+from scanner.model.vocabulary import DeliveryPhase, DnssecStatus, EntityType, Profile, RRType
 
 ALL = [make() for make in sample_checks.ALL.values()]
 Labels = Mapping[str, str]
@@ -95,7 +96,10 @@ def test_every_declared_family_can_appear() -> None:
         phase=DeliveryPhase.DEFERRING,
         failing_since=sample_checks.NOW,
     )
-    text = render_results([*ALL, sample_checks.zoned()], states=states)
+    zoned = sample_checks.zoned()
+    ipv4 = sample_checks.lookup("mx1.example.org", RRType.A)
+    signed = with_host(zoned, ipv4=replace(ipv4, dnssec_zone=Name("example.org")))
+    text = render_results([*ALL, signed], states=states)
     names = {family.name for family in text_string_to_metric_families(text)}
     assert names == {metric.full_name for metric in RESULT_METRICS}
 

@@ -1,0 +1,278 @@
+"""The latest result of each domain, MX host and zone, as cells of text, and what of it is kept.
+
+Rules:
+
+- An MX host shared by many domains has one record. Where its outcome depends on the domain, that of
+  a domain with a secure MX RRset is taken (``scanner.model.hostview``); among several, the latest,
+  and of one moment the worst.
+- A zone is as it was seen last, by whichever domain.
+- A host or zone goes with the last domain that leads to it: when that domain is forgotten, and also
+  when its MX records no longer name the host. Otherwise what nobody uses any more would fail for
+  ever.
+- A record is about 1 KiB. Not for several threads at once.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from exporters.metrics_text import FAMILIES, Cells, cells_of, label_names
+from exporters.samples import NO_LEADS, Leads, Pairs, Sampler, Value
+from scanner.model.hostview import HostView, host_views
+from scanner.model.monitoring import EntityKey, Snapshot
+from scanner.model.names import Name
+from scanner.model.transition import State
+from scanner.model.verdict import Check, HostFacts
+from scanner.model.vocabulary import EntityType, HostOutcome
+
+Rank = tuple[bool, datetime, int]
+_BAD_TO_GOOD = (
+    HostOutcome.FAILED,
+    HostOutcome.LOOKUP_FAILED,
+    HostOutcome.UNREACHABLE,
+    HostOutcome.NO_ADDRESS,
+    HostOutcome.OPPORTUNISTIC_CLEAR,
+    HostOutcome.OPPORTUNISTIC_TLS,
+    HostOutcome.ENCRYPTED,
+    HostOutcome.AUTHENTICATED,
+    HostOutcome.INCONCLUSIVE,
+)
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+_SNAPSHOT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What is shown of one entity.
+
+    ``rank`` says which of two looks at a host or zone counts: whether it holds for every domain,
+    when it was made, how good it was. ``source`` is the domain whose check showed a host.
+    """
+
+    cells: Cells
+    leads: Leads = NO_LEADS
+    rank: Rank = (False, _LONG_AGO, 0)
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One entity that is shown anew, with its values; or no more, where ``record`` is None."""
+
+    entity_type: EntityType
+    entity: Name
+    record: Record | None
+    values: Mapping[str, Value] | None = None
+
+
+class Results:
+    """Takes checks, gives changes."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self.records: Mapping[EntityType, dict[Name, Record]] = {kind: {} for kind in EntityType}
+        self._uses: Mapping[EntityType, Counter[Name]] = {
+            EntityType.MX: Counter(),
+            EntityType.ZONE: Counter(),
+        }
+
+    def add(
+        self, check: Check, states: Mapping[EntityKey, State], labels: Pairs
+    ) -> tuple[Change, ...]:
+        """Take ``check`` in place of an earlier one of the same domain; return what changed.
+
+        ``states`` are those after the check was folded, ``labels`` the operator's own.
+        """
+        facts = {one.host: one for one in check.judgement.hosts}
+        domains = self.records[EntityType.DOMAIN]
+        before = domains.get(check.domain)
+        earlier = NO_LEADS if before is None else before.leads
+        samples = self._sampler.of_domain(check, states, label_names(labels), earlier)
+        record = Record(cells=cells_of(EntityType.DOMAIN, samples.values), leads=samples.leads)
+        changes = [
+            Change(
+                entity_type=EntityType.DOMAIN,
+                entity=check.domain,
+                record=record,
+                values=samples.values,
+            )
+        ]
+        domains[check.domain] = record
+        unused = self._count_uses(earlier, record.leads)
+        for view in host_views(check, self._sampler.profile):
+            if self._uses[EntityType.MX][view.host]:
+                state = states.get((EntityType.MX, view.host))
+                changes += self._add_host(check, view, facts.get(view.host), state)
+        changes += self._add_zones(check, states)
+        return (*changes, *self._drop(unused))
+
+    def retain(self, domains: Iterable[Name]) -> tuple[Change, ...]:
+        """Forget every domain not in ``domains``, and what only they led to; return the changes."""
+        wanted = set(domains)
+        records = self.records[EntityType.DOMAIN]
+        changes: list[Change] = []
+        for name in [name for name in records if name not in wanted]:
+            leads = records.pop(name).leads
+            changes.append(Change(entity_type=EntityType.DOMAIN, entity=name, record=None))
+            changes += self._drop(self._count_uses(leads, NO_LEADS))
+        return tuple(changes)
+
+    def restore(self, snapshots: Iterable[Snapshot]) -> tuple[Change, ...]:
+        """Take what was kept, except for entities that are known already or cannot be read.
+
+        Domains come first and in the order of their last check, so that what was checked together
+        lies together; hosts and zones nobody leads to are left out.
+        """
+        read = [one for one in map(_read, snapshots) if one is not None]
+        read.sort(key=lambda one: (one[0] is not EntityType.DOMAIN, one[2].rank[1]))
+        changes: list[Change] = []
+        for kind, name, record in read:
+            if name in self.records[kind]:
+                continue
+            if kind is not EntityType.DOMAIN and not self._uses[kind][name]:
+                continue
+            if kind is EntityType.DOMAIN:
+                self._count_uses(NO_LEADS, record.leads)
+            self.records[kind][name] = record
+            changes.append(Change(entity_type=kind, entity=name, record=record))
+        return tuple(changes)
+
+    def _add_host(
+        self, check: Check, view: HostView, facts: HostFacts | None, state: State | None
+    ) -> Iterator[Change]:
+        rank = (
+            view.for_every_domain,
+            view.observed_at,
+            -_BAD_TO_GOOD.index(view.judged.outcome),
+        )
+        hosts = self.records[EntityType.MX]
+        before = hosts.get(view.host)
+        if before is not None and before.source != check.domain and before.rank > rank:
+            return
+        values = self._sampler.of_host(check, view, facts, state).values
+        record = Record(cells=cells_of(EntityType.MX, values), rank=rank, source=check.domain)
+        hosts[view.host] = record
+        yield Change(entity_type=EntityType.MX, entity=view.host, record=record, values=values)
+
+    def _add_zones(self, check: Check, states: Mapping[EntityKey, State]) -> Iterator[Change]:
+        zones = self.records[EntityType.ZONE]
+        for zone in check.observation.zones:
+            before = zones.get(zone.zone)
+            rank = (True, zone.observed_at, 0)
+            if before is not None and before.rank > rank:
+                continue
+            state = states.get((EntityType.ZONE, zone.zone))
+            values = self._sampler.of_zone(zone, state).values
+            record = Record(cells=cells_of(EntityType.ZONE, values), rank=rank)
+            zones[zone.zone] = record
+            # The zones at the top are seen by every check: most of the time nothing changed.
+            if before is None or before.cells != record.cells:
+                yield Change(
+                    entity_type=EntityType.ZONE, entity=zone.zone, record=record, values=values
+                )
+
+    def _count_uses(self, before: Leads, after: Leads) -> list[EntityKey]:
+        """Count what a domain leads to now; return what it no longer does."""
+        for kind, names in ((EntityType.MX, after.hosts), (EntityType.ZONE, after.zones)):
+            self._uses[kind].update(names)
+        unused: list[EntityKey] = []
+        for kind, names in ((EntityType.MX, before.hosts), (EntityType.ZONE, before.zones)):
+            for name in names:
+                self._uses[kind][name] -= 1
+                if not self._uses[kind][name]:
+                    unused.append((kind, name))
+        return unused
+
+    def _drop(self, entities: Iterable[EntityKey]) -> Iterator[Change]:
+        for kind, text in entities:
+            name = Name(text)
+            if self._uses[kind][name]:
+                continue
+            del self._uses[kind][name]
+            if self.records[kind].pop(name, None) is not None:
+                yield Change(entity_type=kind, entity=name, record=None)
+
+
+def snapshot_of(change: Change) -> Snapshot:
+    """Return what is kept of a change that shows something: its values as JSON."""
+    record = change.record
+    assert record is not None
+    assert change.values is not None
+    document: dict[str, object] = {
+        "v": _SNAPSHOT_VERSION,
+        "values": {name: value for name, value in change.values.items() if value is not None},
+        "rank": [record.rank[0], record.rank[1].isoformat(), record.rank[2]],
+    }
+    if record.source:
+        document["source"] = record.source
+    if record.leads != NO_LEADS:
+        document["hosts"] = record.leads.hosts
+        document["zones"] = record.leads.zones
+        document["causes"] = record.leads.causes
+    data = json.dumps(document, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    return Snapshot(entity_type=change.entity_type, entity=change.entity, data=data)
+
+
+def _read(snapshot: Snapshot) -> tuple[EntityType, Name, Record] | None:
+    """Return what ``snapshot`` holds; None where it is not of ours or not whole."""
+    try:
+        document = json.loads(snapshot.data)
+        if document["v"] != _SNAPSHOT_VERSION:
+            return None
+        kind = EntityType(snapshot.entity_type)
+        known = {metric.name for metric in FAMILIES[kind]}
+        values = {
+            name: _value(value) for name, value in document["values"].items() if name in known
+        }
+        holds, moment, worth = document["rank"]
+        at = datetime.fromisoformat(moment)
+        if at.tzinfo is None:
+            return None
+        record = Record(
+            cells=cells_of(kind, values),
+            leads=Leads(
+                hosts=_names(document.get("hosts", [])),
+                zones=_names(document.get("zones", [])),
+                causes=tuple(_label_pairs(one) for one in document.get("causes", [])),
+            ),
+            rank=(bool(holds), at, int(worth)),
+            source=str(document.get("source", "")),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        return None
+    return kind, Name(snapshot.entity), record
+
+
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
+
+
+def _value(value: Any) -> Value:
+    if isinstance(value, list):
+        labelled = tuple((_label_pairs(pairs), _finite(number)) for pairs, number in value)
+        if len({pairs for pairs, _ in labelled}) != len(labelled):
+            raise ValueError("a series twice")
+        return labelled
+    return _finite(value)
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("not a number")
+    return value
+
+
+def _label_pairs(pairs: Any) -> Pairs:
+    found = tuple((str(name), str(value)) for name, value in pairs)
+    names = [name for name, _ in found]
+    if len(set(names)) != len(names) or not all(map(_LABEL_NAME.match, names)):
+        raise ValueError("not the names of labels")
+    return found
+
+
+def _names(names: Any) -> tuple[Name, ...]:
+    return tuple(Name(str(name)) for name in names)

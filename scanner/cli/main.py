@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("scanner.cli.check", "Check domains now and explain what a sender would see."),
     "scan": ("scanner.cli.scan", "One pass over target lists; the results go into Parquet files."),
     "dnssec": ("scanner.cli.dnssec", "Show the chain of trust down to one answer."),
+    "history": ("scanner.cli.history", "Ask the history: what changed, since when, for whom."),
     "targets": ("scanner.cli.targets", "Look at target lists."),
     "config": ("scanner.cli.config", "Look at configuration files."),
     "demo": ("scanner.cli.demo", "See the whole product work, without network or root."),

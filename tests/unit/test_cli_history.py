@@ -1,0 +1,150 @@
+"""``danewatch history``: answers in every form, and errors in words."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+import some_history
+
+from scanner.cli.main import run
+from scanner.cli.render_history import duration
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return some_history.write(tmp_path_factory.mktemp("history") / "history")
+
+
+def test_changes_are_shown_in_words_within_80_columns(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When, what, from which status to which, why, and what becomes of the mail."""
+    assert run(["history", "transitions", "--history", str(directory)]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "2026-11-03 06:00:00  domain ✘ bank.example: protected to blocked\n"
+        "                            [tlsa-mismatch], mail bounces from 2026-11-04 06:00,\n"
+        "                            4.7.323\n"
+    ) in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_timeline_says_how_long_each_state_lasted(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hosts beside the domain."""
+    assert run(["history", "timeline", "SHOP.example.", "--history", str(directory)]) == 0
+    out = capsys.readouterr().out
+    assert "domain ! shop.example: protected to degraded, for 6 h\n" in out
+    assert "host   ✘ mx1.mailhaven.example: authenticated to failed" in out
+
+
+def test_failures_are_shown_with_their_age(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of the time that was asked for."""
+    at = "2026-11-03T08:30:00Z"
+    assert run(["history", "failing", "--at", at, "--history", str(directory)]) == 0
+    assert capsys.readouterr().out == (
+        "✘ bank.example: blocked [tlsa-mismatch] for 2 h 30 min, 4.7.323, mail bounces\n"
+        "  from 2026-11-04 06:00 (tier=gold)\n"
+    )
+    assert (
+        run(["history", "failing", "--at", "2026-11-02T08:00:00Z", "--history", str(directory)])
+        == 0
+    )
+    assert capsys.readouterr().out == "No failing domains.\n"
+
+
+def test_csv_has_a_header_and_lists_as_json(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 4180; times as RFC 3339."""
+    at = "2026-11-03T08:30:00Z"
+    arguments = ["history", "failing", "--at", at, "--format", "csv", "--history", str(directory)]
+    assert run(arguments) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert row["failing_since"] == "2026-11-03T06:00:00Z"
+    assert json.loads(row["labels"]) == [{"key": "tier", "value": "gold"}]
+
+
+def test_json_has_one_object_a_line(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Absent values are null."""
+    assert run(["history", "transitions", "--format", "json", "--history", str(directory)]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(found) == 6
+    assert found[0]["entity"] == "mx1.mailhaven.example"
+    assert found[0]["since"] is None
+
+
+def test_parquet_goes_to_a_file_and_keeps_types(directory: Path, tmp_path: Path) -> None:
+    """Whole or not at all."""
+    out = tmp_path / "o.parquet"
+    arguments = ["history", "operators", "--at", "2026-11-04T00:00:00Z", "--format", "parquet"]
+    assert run([*arguments, "--out", str(out), "--history", str(directory)]) == 0
+    table = pyarrow.parquet.read_table(out)
+    assert table.column("operator").to_pylist() == ["bank.example", "mailhaven.example"]
+    assert str(table.schema.field("domains").type) == "int64"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_sql_answers_a_table_and_names_its_views(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers to the right."""
+    query = "SELECT entity_type, count(*) AS n FROM transitions GROUP BY 1 ORDER BY 1"
+    assert run(["history", "sql", query, "--history", str(directory)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["domain", "7"]
+    assert run(["history", "sql", "--history", str(directory)]) == 0
+    assert "\ndomain_hosts: domain, mx, preference, operator, observed_at\n" in (
+        capsys.readouterr().out
+    )
+
+
+def test_the_configuration_may_name_the_history(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that one file serves the service and the questions."""
+    file = tmp_path / "danewatch.toml"
+    file.write_text(f'[history]\ndirectory = "{directory}"\n')
+    assert run(["history", "transitions", "--limit", "1", "--config", str(file)]) == 0
+    assert "bank.example" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["transitions", "--history", "nowhere"], "nowhere: no such directory"),
+        (["sql", "SELECT nothing"], 'Referenced column "nothing"'),
+        (["sql", "DROP VIEW runs"], "write one SELECT"),
+        (["timeline", "not a name"], "'not a name'"),
+        (["failing", "--format", "parquet"], "--out FILE"),
+        (["failing", "--out", "/nowhere/x.csv"], "cannot write /nowhere/x.csv"),
+        (["failing", "--at", "noon"], "'noon' is neither RFC 3339"),
+        (["transitions", "--config", "nowhere.toml"], "no such file"),
+    ],
+)
+def test_what_cannot_be_answered_ends_with_words(
+    directory: Path,
+    arguments: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit code 2, no traceback."""
+    place = [] if {"--history", "--config"} & set(arguments) else ["--history", str(directory)]
+    assert run(["history", *arguments, *place]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3_600, "1 h"), (90_000, "1 d 1 h"), (-5, "0 s")],
+)
+def test_durations_have_two_units(seconds: int, words: str) -> None:
+    """The two largest that are not nothing."""
+    assert duration(some_history.HOUR / 3_600 * seconds) == words

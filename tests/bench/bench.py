@@ -1,24 +1,35 @@
 """Benchmarks of danewatch at scale. One command each:
 
     python tests/bench/bench.py scan --domains 1000 --validation local
+    python tests/bench/bench.py peers --domains 500
+    python tests/bench/bench.py limits
+    python tests/bench/bench.py start
 
-makes a laboratory of so many domains, serves it from other processes, lets ``danewatch scan`` check
-it, compares every verdict with what was meant, and prints what it cost. All on loopback.
+``scan`` makes a laboratory of so many domains, serves it from other processes, lets ``danewatch
+scan`` check it, compares every verdict with what was meant, and prints what it cost. ``peers`` does
+so beside other programs, ``limits`` beside the least the same work costs in C, and ``start`` looks
+at ``danewatch --help``. All on loopback.
 
-Figures are of processor time, user and system, of the danewatch process, because that survives busy
-neighbours; medians of ``--runs``. The stages come from a further run under a sampling profiler.
+Figures are of processor time, user and system, of the client's processes, because that survives
+busy neighbours; medians of ``--runs``. The stages come from a further run under a sampling
+profiler. ``--json`` keeps everything.
 """
 
 import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from load_calibration import between, calibrate, commit_of
 from load_lab import make_lab
+from load_peers import environment_of_peers, namespace, run_limits, run_peers
 from load_plan import Mix
 from load_run import ROOT, Run, Settings, compare, run_scan
 from load_servers import MissingToolError, serving
@@ -29,29 +40,39 @@ MIXES = {
     "own": {"shared": 0.0},
     "skew": {"shared": 0.6},
 }
+HIDDEN = ("each", "hottest")
+"""Parts of a result that are not printed as they are."""
+STARTS = 9
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one benchmark; return 1 where a verdict was wrong."""
     options = _parser().parse_args(arguments)
+    pinned = _pinned(options)
     try:
-        return int(options.run(options))
+        before = calibrate(pinned)
+        result: dict[str, Any] = options.run(options)
     except MissingToolError as error:
         print(error, file=sys.stderr)
         return 2
+    result = {
+        "bench": options.name,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit_of(Path(options.code)),
+        "machine": between(before, calibrate(pinned)),
+        **result,
+    }
+    _print(result)
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
+    return 1 if result.get("wrong_verdicts") else 0
 
 
-def scan(options: argparse.Namespace) -> int:
-    """Measure passes over one laboratory and print the figures."""
-    mix = _mix(options)
+def scan(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure passes over one laboratory."""
+    mix, settings = _mix(options), _settings(options)
     base = Path(options.directory)
     lab = make_lab(mix, base / _label(mix))
-    settings = Settings(
-        validation=options.validation,
-        in_flight=options.in_flight,
-        both_algorithms=not options.one_algorithm,
-        code=Path(options.code).resolve(),
-    )
     with serving(
         lab, base / "bin", latency_ms=options.latency, prefix=_pinned(options, last=True)
     ) as servers:
@@ -59,11 +80,84 @@ def scan(options: argparse.Namespace) -> int:
             run_scan(lab, servers, settings, prefix=_pinned(options), sample=sample)
             for sample in [False] * options.runs + [True] * options.stages
         ]
-    result = summary(mix, settings, options, runs)
-    _print(result)
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
-    return 1 if any(run.wrong for run in runs) else 0
+    return summary(mix, settings, options, runs)
+
+
+def peers(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure danewatch and other programs over the same domains, in one network namespace."""
+    mix, settings = replace(_mix(options), for_others=True), _settings(options)
+    base = Path(options.directory)
+    lab = make_lab(mix, base / f"{_label(mix)}-for-others")
+    programs = environment_of_peers(base)
+    with tempfile.TemporaryDirectory(prefix="danewatch-bench-") as name:
+        private = namespace(Path(name))
+        try:
+            inside = private.command(_pinned(options))
+            with serving(
+                lab,
+                base / "bin",
+                dns_port=53,
+                smtp_port=25,
+                prefix=private.command(_pinned(options, last=True)),
+                for_others=True,
+            ) as servers:
+                runs = [
+                    run_scan(lab, servers, settings, prefix=inside) for _ in range(options.runs)
+                ]
+                found = run_peers(lab, mix, inside, programs, options.few)
+        finally:
+            private.stop()
+    ours = summary(mix, settings, options, runs)
+    rate = ours["domains_per_cpu_second"]
+    ours["peers"] = {
+        cost.name: {
+            **cost.figures(),
+            "danewatch_times": round(rate * cost.cpu_seconds / cost.domains, 1),
+        }
+        for cost in found
+    }
+    return ours
+
+
+def limits(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the least the work costs in C, over the same laboratory."""
+    mix = _mix(options)
+    base = Path(options.directory)
+    lab = make_lab(mix, base / _label(mix))
+    with serving(lab, base / "bin", prefix=_pinned(options, last=True)) as servers:
+        rounds = [
+            run_limits(lab, mix, servers, base / "bin", _pinned(options))
+            for _ in range(options.runs)
+        ]
+    return {
+        "domains": mix.domains,
+        "mix": _label(mix),
+        **rounds[-1],
+        **{
+            name: statistics.median(each[name] for each in rounds)
+            for name in ("dnsperf_us_per_query", "probe_us", "verify_us")
+        },
+    }
+
+
+def start(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure ``danewatch --help`` as a process of its own."""
+    times = []
+    command = [*_pinned(options), sys.executable, "-m", "scanner", "--help"]
+    for _ in range(STARTS):
+        begun = os.times()
+        subprocess.run(command, cwd=options.code, stdout=subprocess.DEVNULL, check=True)
+        ended = os.times()
+        cpu = ended.children_user + ended.children_system
+        cpu -= begun.children_user + begun.children_system
+        times.append((1000 * (ended.elapsed - begun.elapsed), 1000 * cpu))
+    walls, cpus = zip(*times, strict=True)
+    return {
+        "help_ms_median": round(statistics.median(walls)),
+        "help_ms_least": round(min(walls)),
+        "help_cpu_ms_median": round(statistics.median(cpus)),
+        "runs": STARTS,
+    }
 
 
 def summary(
@@ -78,7 +172,6 @@ def summary(
 
     cpu = median("cpu_seconds")
     result: dict[str, Any] = {
-        "bench": "scan",
         "domains": count,
         "mix": _label(mix),
         "validation": settings.validation,
@@ -89,17 +182,18 @@ def summary(
         "domains_per_cpu_second": round(count / cpu, 1),
         "domains_per_second": round(count / median("seconds"), 1),
         "cpu_ms_per_domain": round(1000 * cpu / count, 3),
-        "cpu_ms_per_domain_of_the_pass": round(1000 * median("pass_cpu_seconds") / count, 3),
         "cpu_ms_per_domain_least_and_most": [
             round(1000 * pick(run.figures["cpu_seconds"] for run in plain) / count, 3)
             for pick in (min, max)
         ],
+        "cpu_ms_per_domain_of_the_pass": round(1000 * median("pass_cpu_seconds") / count, 3),
         "start_cpu_ms": round(1000 * median("start_cpu_seconds")),
         "seconds": round(median("seconds"), 1),
         "queries_per_domain": round(median("queries") / count, 2),
-        "connections_per_host": round(median("connections_per_host"), 3),
         "hosts_contacted": round(median("hosts_contacted")),
+        "connections_per_host": round(median("connections_per_host"), 3),
         "peak_mib": round(median("peak_mib")),
+        "history_octets_per_domain": round(median("history_octets") / count),
         "wrong_verdicts": sum(len(run.wrong) for run in runs),
         "wrong": [line for run in runs for line in run.wrong][:10],
         "unanswerable_questions": plain[-1].unknown,
@@ -117,12 +211,16 @@ def summary(
 
 
 def _print(result: dict[str, Any]) -> None:
-    shown = {key: value for key, value in result.items() if key not in ("each", "hottest")}
+    shown = {key: value for key, value in result.items() if key not in HIDDEN}
+    tables = shown.pop("peers", {})
     width = max(map(len, shown))
     for key, value in shown.items():
+        text = value
         if isinstance(value, dict):
-            value = "  ".join(f"{name} {each}" for name, each in value.items())
-        print(f"{key:{width}}  {value}")
+            text = "  ".join(f"{name} {each}" for name, each in value.items())
+        print(f"{key:{width}}  {text}")
+    for name, figures in tables.items():
+        print(f"{name}: " + "  ".join(f"{key} {value}" for key, value in figures.items()))
     for place, share in result.get("hottest", {}).items():
         print(f"{share:7.1%}  {place}")
 
@@ -135,6 +233,15 @@ def _mix(options: argparse.Namespace) -> Mix:
         unsigned=options.unsigned,
         seed=options.seed,
         **MIXES[options.mix],
+    )
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        validation=options.validation,
+        in_flight=options.in_flight,
+        both_algorithms=not options.one_algorithm,
+        code=Path(options.code).resolve(),
     )
 
 
@@ -156,44 +263,55 @@ def _pinned(options: argparse.Namespace, *, last: bool = False) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="bench.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="BENCHMARK")
-    one = commands.add_parser("scan", help="passes of danewatch over one laboratory")
-    one.set_defaults(run=scan)
-    one.add_argument("--domains", type=int, default=1_000)
-    one.add_argument("--validation", choices=("local", "resolver"), default="local")
-    one.add_argument(
+    for function, domains, silent, help_text in (
+        (scan, 1_000, 0.03, "passes of danewatch over one laboratory"),
+        (peers, 500, 0.0, "the same domains by other programs"),
+        (limits, 1_000, 0.0, "the same work in C"),
+        (start, 1, 0.0, "danewatch --help"),
+    ):
+        command = commands.add_parser(function.__name__, help=help_text)
+        command.set_defaults(run=function, name=function.__name__, stages=False, few=0)
+        _add_options(command, domains, silent)
+        if function is scan:
+            command.add_argument("--no-stages", dest="stages", action="store_false", default=True)
+        if function is peers:
+            command.add_argument("--few", type=int, default=100, help="domains for slow peers")
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, domains: int, silent: float) -> None:
+    add = parser.add_argument
+    add("--domains", type=int, default=domains, help="[%(default)s]")
+    add("--validation", choices=("local", "resolver"), default="local", help="[%(default)s]")
+    add(
         "--mix",
         choices=tuple(MIXES),
         default="own",
-        help="own: each domain its own MX host; skew: 60 %% of the domains on 20 operators  [own]",
+        help="own: each domain its own MX host; skew: 60 %% of them on 20 operators  [own]",
     )
-    one.add_argument("--faulty", type=float, default=0.05, help="share of broken domains  [0.05]")
-    one.add_argument("--silent", type=float, default=0.03, help="share of time-outs  [0.03]")
-    one.add_argument("--unsigned", type=float, default=0.0, help="share of unsigned domains  [0]")
-    one.add_argument("--seed", type=int, default=1)
-    one.add_argument("--latency", type=float, default=0, metavar="MS", help="of every answer  [0]")
-    one.add_argument("--runs", type=int, default=3, help="measured passes  [3]")
-    one.add_argument("--no-stages", dest="stages", action="store_false", help="no sampled pass")
-    one.add_argument("--in-flight", type=int, default=1_000, help="domains and probes  [1000]")
-    one.add_argument(
+    add("--faulty", type=float, default=0.05, help="share of broken domains  [%(default)s]")
+    add("--silent", type=float, default=silent, help="share of time-outs  [%(default)s]")
+    add("--unsigned", type=float, default=0.0, help="share of unsigned domains  [%(default)s]")
+    add("--seed", type=int, default=1)
+    add("--latency", type=float, default=0, metavar="MS", help="of every answer  [%(default)s]")
+    add("--runs", type=int, default=3, help="measured passes  [%(default)s]")
+    add("--in-flight", type=int, default=1_000, help="domains and probes  [%(default)s]")
+    add(
         "--one-algorithm",
         action="store_true",
-        help="one connection to a host, not "
-        "a second one for its certificate of the other algorithm",
+        help="one connection to a host, not another for its certificate of the other algorithm",
     )
-    one.add_argument("--no-pin", action="store_true", help="let the kernel place processes")
-    one.add_argument("--json", metavar="FILE", help="write the figures there")
-    one.add_argument(
-        "--code",
-        default=ROOT,
-        metavar="DIR",
-        help="measure the danewatch of another checkout, for comparison",
-    )
+    add("--no-pin", action="store_true", help="let the kernel place processes")
+    add("--json", metavar="FILE", help="write the figures there")
+    add("--code", default=ROOT, metavar="DIR", help="measure the danewatch of another checkout")
     default = Path(tempfile.gettempdir()) / f"danewatch-bench-{os.getuid()}"
-    one.add_argument("--directory", default=str(default), help=f"for laboratories  [{default}]")
-    return parser
+    add("--directory", default=str(default), help="for laboratories  [%(default)s]")
 
 
 if __name__ == "__main__":

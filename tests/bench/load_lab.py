@@ -67,7 +67,9 @@ from load_zones import (
 RSA_KEYS = 10
 """RSA keys in stock, since making one takes 50 ms; certificates and zones share them."""
 FRESH_SECONDS = 7 * 86_400
-FORMAT = 1
+NAME_SERVER = "ns1.elm"
+"""Of every zone, for those who ask for it; its address is the laboratory's."""
+FORMAT = 2
 """Raised when what this file writes changes, so that no old directory is used."""
 
 _DER, _PKCS8 = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8
@@ -231,6 +233,11 @@ class _Lab:
             add(labels, DNSKEY, [zone.keys()], flags=SECURE)
             add(labels, SOA, [zone.soa], flags=SECURE)
             found[labels[0]] = _TopLevel(zone, zone.apex_nsec3())
+        name = labels_of(NAME_SERVER)
+        zone = found[name[-1]].zone
+        add(
+            name, A, [zone.sign(name, A, [ipaddress.IPv4Address("127.0.0.1").packed])], flags=SECURE
+        )
         return found
 
     def _write_mail_zone(
@@ -253,6 +260,9 @@ class _Lab:
         self.replies.add(origin, DS, [ds], flags=SECURE)
         flags, ede = (BOGUS, EDE_KEYS_MISSING) if mismatch else (SECURE, 0)
         self.replies.add(origin, DNSKEY, [zone.keys()], flags=flags, ede=ede)
+        if self.mix.for_others:
+            servers = zone.sign(origin, NS, (wire_of(labels_of(NAME_SERVER)),))
+            self.replies.add(origin, NS, [servers], flags=flags, ede=ede)
         return zone
 
     def _write_host(self, host: HostPlan, zone: Zone, authority: _Authority) -> None:
@@ -271,6 +281,8 @@ class _Lab:
         packed = [ipaddress.IPv4Address(address).packed for address in host.addresses]
         add(name, A, [zone.sign(name, A, packed)], flags=SECURE)
         following = owner if with_tlsa else zone.origin
+        if self.mix.for_others:
+            add(name, NS, (), zone.no_data(name, (A,), following), flags=SECURE)
         add(name, AAAA, (), zone.no_data(name, (A,), following), flags=SECURE)
         if not with_tlsa:
             denial = zone.no_name(owner, name, (A,))

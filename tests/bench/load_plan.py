@@ -83,6 +83,8 @@ class Mix:
     """Of the own hosts: DANE-TA, DANE-EE in the others'."""
     own_zone: bool = True
     """Whether an own host has a zone of its own, or a name in the domain's."""
+    for_others: bool = False
+    """Whether there are answers for other programs' questions too: the NS records of each zone."""
     seed: int = 1
 
 

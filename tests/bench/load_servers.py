@@ -15,6 +15,7 @@ LIFETIME_SECONDS = 7_200
 SLOW_MS = 1_500
 """How much later a resolver has given up on name servers that are silent; below one try's time."""
 MAIL_PROCESSES = 2
+NXDOMAIN = 3
 
 
 class MissingToolError(Exception):
@@ -92,16 +93,19 @@ def serving(
     dns_port: int = 0,
     smtp_port: int = 0,
     prefix: Sequence[str] = (),
+    for_others: bool = False,
 ) -> Iterator[Servers]:
     """Serve the laboratory in ``lab`` until the block ends; port 0 is a free one.
 
-    ``prefix`` is put before each command: to choose a processor or a network namespace.
+    ``prefix`` is put before each command: to choose a processor or a network namespace. With
+    ``for_others`` unknown names do not exist, where a question of ours would be refused.
     """
     names = build("nameserver", programs)
     mail = build("mailserver", programs, "ssl", "crypto")
     latency, lifetime = f"{latency_ms:g}", str(LIFETIME_SECONDS)
     with ExitStack() as stack:
         arguments = [str(lab / "replies.bin"), str(dns_port), latency, str(SLOW_MS), lifetime]
+        arguments += [str(NXDOMAIN)] * for_others
         name_server = Server([*prefix, str(names), *arguments])
         stack.callback(name_server.stop)
         arguments = [str(lab / "hosts.bin"), str(smtp_port), latency, str(MAIL_PROCESSES), lifetime]

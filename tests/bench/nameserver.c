@@ -1,6 +1,6 @@
 /* A name server for load tests: answers, like a validating resolver, from replies made beforehand.
  *
- *     nameserver FILE PORT LATENCY_MS SLOW_MS MAX_SECONDS
+ *     nameserver FILE PORT LATENCY_MS SLOW_MS MAX_SECONDS [UNKNOWN_RCODE]
  *
  * FILE holds records of (key, flags, RCODE, EDE, counts, body); the key is the question's name in
  * lower case and its type, the body all that follows the question in the reply. Bodies were signed
@@ -11,7 +11,8 @@
  * - a reply that does not fit the client's UDP size is truncated; TCP has it whole (pipelined);
  * - every reply is delayed by LATENCY_MS, those marked slow by SLOW_MS more.
  *
- * A question that is not in the file is REFUSED and counted: the generator forgot it.
+ * A question that is not in the file is counted, since the generator forgot it, and REFUSED, or
+ * answered with UNKNOWN_RCODE: 3 is kinder to programs that ask for much that is not there.
  * Listens on 127.0.0.1 only. Prints "ready PORT"; then, for each line on standard input, its counts
  * since the last time as JSON. Ends when standard input ends, its parent dies, or MAX_SECONDS are
  * over.
@@ -71,6 +72,7 @@ static int udp, listener, poller;
 static struct connection connections[MAX_CONNECTIONS];
 static struct queue normal, slow;
 static double latency, slow_latency;
+static unsigned unknown_rcode = 5;
 static uint64_t queries, tcp_queries, truncated, refused, by_type[256];
 static char unknown[MAX_UNKNOWN_SHOWN][300];
 
@@ -195,7 +197,7 @@ static size_t answer(const uint8_t *query, size_t length, int tcp, uint8_t *repl
 
     const struct record *r = find(key, used);
     int checking = !(query[3] & 0x10);
-    unsigned rcode = 5, answers = 0, authorities = 0, ede = 0, ad = 0;
+    unsigned rcode = unknown_rcode, answers = 0, authorities = 0, ede = 0, ad = 0;
     const uint8_t *body = NULL;
     size_t body_length = 0;
     if (!r) {
@@ -439,14 +441,15 @@ static int timeout_until(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 6) {
-        fprintf(stderr, "usage: nameserver FILE PORT LATENCY_MS SLOW_MS MAX_SECONDS\n");
+    if (argc != 6 && argc != 7) {
+        fprintf(stderr, "usage: nameserver FILE PORT LATENCY_MS SLOW_MS MAX_SECONDS [UNKNOWN_RCODE]\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     alarm((unsigned)atoi(argv[5]));
     latency = atof(argv[3]) / 1000;
     slow_latency = atof(argv[4]) / 1000;
+    if (argc == 7) unknown_rcode = (unsigned)atoi(argv[6]) & 15;
     load(argv[1]);
     for (int i = 0; i < MAX_CONNECTIONS; i++) connections[i].fd = -1;
     open_sockets((uint16_t)atoi(argv[2]));

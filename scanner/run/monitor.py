@@ -10,10 +10,8 @@ Rules:
 - While the gate is closed nothing is begun, and a check that ends then changes nothing; nor does
   one whose resolver could not be trusted, nor one that the gate holds back. Such a domain is due
   again soon, each time a little later.
-- States and suspicions live here and are moved in the order in which checks end; they become
-  durable in the same order. A crash forgets only what was not announced.
-- Whoever raised a suspicion looks again when it may be confirmed; a thousand domains that share
-  the suspected host do not.
+- States and suspicions (``scanner.run.ledger``) are moved in the order in which checks end, and
+  become durable in that order. A crash forgets only what was not announced.
 - A bug in a check, or anywhere else here, costs that check and is counted.
 - ``stop`` ends it in order: no new checks, those that run may finish, everything is committed and
   written.
@@ -27,7 +25,7 @@ from datetime import datetime, timedelta
 import trio
 
 from scanner.model.meter import Meter, OwnMetric
-from scanner.model.monitoring import EntityKey, ScheduleEntry, StoredState, Suspicion
+from scanner.model.monitoring import StoredState
 from scanner.model.names import Name
 from scanner.model.ports import (
     BatchWriter,
@@ -37,23 +35,22 @@ from scanner.model.ports import (
     Target,
     WaitingClock,
 )
-from scanner.model.transition import State
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import DomainVerdict, EntityType, Fault, Profile
 from scanner.run.announce import count_check
 from scanner.run.gate import Gate
+from scanner.run.ledger import Ledger, MonitorPolicy
 from scanner.run.outflow import Finished, Outflow, OutflowLimits, OutflowPorts
 from scanner.run.schedule import (
     Cadence,
     Schedule,
     first_due,
     next_due,
-    place_passed,
     resumed_due,
-    retry_after,
 )
 from scanner.run.supervise import Offload, in_thread, note_crash, supervised
-from scanner.transition.confirm import ConfirmationPolicy, Digest, digest
+from scanner.transition.confirm import ConfirmationPolicy
+
+__all__ = ["Monitor", "MonitorLimits", "MonitorPolicy", "MonitorPorts", "StoppedError"]
 
 _log = logging.getLogger("danewatch.monitor")
 
@@ -72,19 +69,6 @@ class MonitorPorts:
     rows: RowMaker | None = None
     writer: BatchWriter | None = None
     in_thread: Offload = in_thread
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MonitorPolicy:
-    """What the service believes, and when. ``run_id`` goes into event identifiers."""
-
-    run_id: str
-    profile: Profile = Profile.EXCHANGE_ONLINE
-    queue_life: timedelta = timedelta(hours=24)
-    cadence: Cadence = field(default_factory=Cadence)
-    confirmation: ConfirmationPolicy = field(default_factory=ConfirmationPolicy)
-    heartbeat: timedelta = timedelta(hours=24)
-    """How often an unchanged domain gets a row in the history; zero keeps every check."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,11 +116,7 @@ class Monitor:
         self._policy = policy
         self._limits = limits or MonitorLimits()
         self._targets = {target.domain: target for target in targets}
-        self._states: dict[EntityKey, State] = {}
-        self._suspicions: dict[EntityKey, Suspicion] = {}
-        self._raisers: dict[EntityKey, Name] = {}
-        self._entries: dict[Name, ScheduleEntry] = {}
-        self._failures: dict[Name, int] = {}
+        self._ledger = Ledger()
         self._schedule = Schedule()
         self._flights: dict[Name, _Flight] = {}
         self._places = trio.Semaphore(self._limits.domains_in_flight)
@@ -200,7 +180,8 @@ class Monitor:
         self._targets = new
         now = self._ports.clock.now()
         for domain in gone:
-            self._drop(domain)
+            self._schedule.remove(domain)
+            self._ledger.drop(domain)
         for domain in come:
             self._put(domain, first_due(domain, now=now, cadence=self._policy.cadence))
         self._outflow.forget(gone)
@@ -239,34 +220,31 @@ class Monitor:
             return await self._look(domain, self._begin(domain), planned)
 
     @property
-    def states(self) -> dict[EntityKey, State]:
-        """The states as they stand, confirmed but perhaps not yet durable. Not to be changed."""
-        return self._states
+    def ledger(self) -> Ledger:
+        """States, suspicions and last checks as they stand. Only to be read."""
+        return self._ledger
 
     # --- beginning and ending --------------------------------------------------------------------
 
     def _resume(self, stored: StoredState) -> None:
         """Go on from ``stored``: states, suspicions, the page, and the schedule without a burst."""
-        self._states.update(stored.states)
-        self._suspicions.update(stored.suspicions)
+        self._ledger.load(stored, self._targets)
         if self._ports.board is not None:
             self._ports.board.restore(stored.snapshots)
         self._outflow.forget(domain for domain in stored.schedule if domain not in self._targets)
         now, cadence = self._ports.clock.now(), self._policy.cadence
-        self._entries = {
-            domain: entry for domain, entry in stored.schedule.items() if domain in self._targets
-        }
-        late = now - min((entry.due_at for entry in self._entries.values()), default=now)
+        entries = self._ledger.entries
+        late = now - min((entry.due_at for entry in entries.values()), default=now)
         due: list[tuple[Name, datetime]] = []
         for domain in self._targets:
-            entry = self._entries.get(domain)
+            entry = entries.get(domain)
             if entry is None:
                 due.append((domain, first_due(domain, now=now, cadence=cadence)))
             else:
                 due.append((domain, resumed_due(entry, now=now, cadence=cadence, late=late)))
         self._schedule = Schedule(due)
         self._retain()
-        _log.info("watching %d domains", len(self._targets), extra={"known": len(self._entries)})
+        _log.info("watching %d domains", len(self._targets), extra={"known": len(entries)})
 
     async def _check_until_stopped(self, task_status: "trio.TaskStatus[None]") -> None:
         async with trio.open_nursery() as checks:
@@ -307,7 +285,7 @@ class Monitor:
         await self._ports.gate.wait_open()
         now, cadence = self._ports.clock.now(), self._policy.cadence
         for domain in self._schedule.pop_due(now, len(self._schedule)):
-            entry = self._entry_of(domain, now)
+            entry = self._ledger.entry_of(domain, now)
             self._put(domain, resumed_due(entry, now=now, cadence=cadence, late=now - closed_at))
 
     async def _sleep_until_due(self) -> None:
@@ -366,105 +344,28 @@ class Monitor:
             self._retry(domain)
             return None
         count_check(check, policy.profile, self._ports.meter)
-        result = digest(
-            self._states,
-            self._suspicions,
-            check,
-            profile=policy.profile,
-            queue_life=policy.queue_life,
-            confirmation=policy.confirmation,
-            run_id=policy.run_id,
-            labels=target.labels,
-        )
+        result = self._ledger.digest(target, check, policy)
         if not gate.note(target, check, result):
             self._retry(domain)
             return None
-        self._merge(result, domain)
-        before = self._entries.get(domain)
-        entry = self._reschedule(domain, check, result, planned)
+        entry, heartbeat = self._ledger.accept(
+            check, result, now=self._ports.clock.now(), planned=planned, policy=policy
+        )
+        self._put(domain, entry.due_at)
         return Finished(
             target=target,
             check=check,
             digest=result,
-            states=self._states_of(check),
+            states=self._ledger.states_of(check),
             entry=entry,
-            heartbeat=self._is_heartbeat(before, entry),
+            heartbeat=heartbeat,
         )
-
-    def _merge(self, result: Digest, domain: Name) -> None:
-        self._states.update(result.states)
-        for suspicion in result.suspicions:
-            self._suspicions[suspicion.key] = suspicion
-            self._raisers[suspicion.key] = domain
-        for key in result.cleared:
-            self._suspicions.pop(key, None)
-            self._raisers.pop(key, None)
-
-    def _reschedule(
-        self, domain: Name, check: Check, result: Digest, planned: datetime | None
-    ) -> ScheduleEntry:
-        """Let ``domain`` wait for its next check, and return what to keep of that."""
-        now, cadence = self._ports.clock.now(), self._policy.cadence
-        # A suspicion without a raiser is from before a restart: whoever meets it first takes it on.
-        again = [
-            moment
-            for key, moment in result.pending
-            if self._raisers.setdefault(key, domain) == domain
-        ]
-        if result.look_again_at is not None:
-            again.append(result.look_again_at)
-        due = next_due(
-            domain,
-            now=now,
-            cadence=cadence,
-            failing_since=result.failing_since,
-            look_again_at=min(again, default=None),
-        )
-        if planned is not None and planned > now:
-            due = min(due, max(planned, now + cadence.min_gap))
-        if _is_own_fault(check, self._policy.profile):
-            due = min(due, now + self._count_failure(domain))
-        else:
-            self._failures.pop(domain, None)
-        entry = ScheduleEntry(
-            domain=domain,
-            due_at=due,
-            last_checked_at=check.observation.observed_at,
-            failing_since=result.failing_since,
-        )
-        self._entries[domain] = entry
-        self._put(domain, due)
-        return entry
 
     def _retry(self, domain: Name) -> None:
         """Let ``domain`` be due again soon: its check came to nothing through a fault of ours."""
         if domain in self._targets:
-            self._put(domain, self._ports.clock.now() + self._count_failure(domain))
-
-    def _count_failure(self, domain: Name) -> timedelta:
-        failures = self._failures[domain] = self._failures.get(domain, 0) + 1
-        return retry_after(failures, self._policy.cadence)
-
-    def _is_heartbeat(self, before: ScheduleEntry | None, entry: ScheduleEntry) -> bool:
-        """Return whether a row is due though nothing changed; the first check always gets one."""
-        last = None if before is None else before.last_checked_at
-        if last is None or entry.last_checked_at is None or not self._policy.heartbeat:
-            return True
-        return place_passed(
-            entry.domain,
-            since=last,
-            now=entry.last_checked_at,
-            interval=self._policy.heartbeat,
-        )
-
-    def _states_of(self, check: Check) -> dict[EntityKey, State]:
-        keys: list[EntityKey] = [(EntityType.DOMAIN, check.domain)]
-        keys += [(EntityType.MX, host.route.host) for host in check.observation.hosts]
-        keys += [(EntityType.ZONE, zone.zone) for zone in check.observation.zones]
-        return {key: self._states[key] for key in keys if key in self._states}
-
-    def _entry_of(self, domain: Name, now: datetime) -> ScheduleEntry:
-        return self._entries.get(domain) or ScheduleEntry(domain=domain, due_at=now)
+            wait = self._ledger.count_failure(domain, self._policy.cadence)
+            self._put(domain, self._ports.clock.now() + wait)
 
     def _new_due(self, domain: Name, now: datetime) -> datetime:
         """Return when ``domain`` is due by a new cadence: not later than it would have been."""
@@ -473,14 +374,9 @@ class Monitor:
             domain,
             now=now,
             cadence=self._policy.cadence,
-            failing_since=self._entry_of(domain, now).failing_since,
+            failing_since=self._ledger.entry_of(domain, now).failing_since,
         )
         return due if waits_for is None else min(due, waits_for)
-
-    def _drop(self, domain: Name) -> None:
-        self._schedule.remove(domain)
-        self._entries.pop(domain, None)
-        self._failures.pop(domain, None)
 
     def _retain(self) -> None:
         if self._ports.board is not None:
@@ -502,7 +398,7 @@ class Monitor:
         put(OwnMetric.SCHEDULER_OLDEST_DUE, None if oldest is None else oldest.timestamp())
         put(OwnMetric.SCHEDULER_INTERVAL, self._policy.cadence.interval.total_seconds())
         put(OwnMetric.IN_FLIGHT, len(self._flights), stage="domain")
-        put(OwnMetric.SUSPICIONS, len(self._suspicions))
+        put(OwnMetric.SUSPICIONS, len(self._ledger.suspicions))
 
     async def _measure_lag_for_ever(self) -> None:
         tick = self._limits.lag_tick_seconds
@@ -515,26 +411,9 @@ class Monitor:
     async def _tidy_for_ever(self) -> None:
         while True:
             await trio.sleep(self._limits.tidy_seconds)
-            self._tidy()
-
-    def _tidy(self) -> None:
-        """Drop what nobody will ask for: hosts and zones long unseen, suspicions long forgotten."""
-        now = self._ports.clock.now()
-        watched = self._targets
-        for key, state in list(self._states.items()):
-            is_watched = key[0] is EntityType.DOMAIN and key[1] in watched
-            if not is_watched and state.last_seen_at < now - self._limits.keep_unseen:
-                del self._states[key]
-        forgotten = now - self._policy.confirmation.forget_after
-        for key, suspicion in list(self._suspicions.items()):
-            if suspicion.first_seen_at < forgotten:
-                del self._suspicions[key]
-        for key, domain in list(self._raisers.items()):
-            if key not in self._suspicions or domain not in watched:
-                del self._raisers[key]
-
-
-def _is_own_fault(check: Check, profile: Profile) -> bool:
-    """Return whether nothing could be told of the domain, and it lies with us."""
-    verdict = check.judgement.of(profile)
-    return verdict.verdict is DomainVerdict.INCONCLUSIVE and verdict.fault is Fault.SCANNER
+            self._ledger.tidy(
+                self._targets,
+                now=self._ports.clock.now(),
+                keep_unseen=self._limits.keep_unseen,
+                forget_after=self._policy.confirmation.forget_after,
+            )

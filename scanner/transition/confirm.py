@@ -103,10 +103,10 @@ class Digest:
     """What one check changes, and when to look again.
 
     ``states`` are those that moved, ``suspicions`` new or changed ones, ``cleared`` those that are
-    over, confirmed or not. ``look_again_at`` is the first moment at which a look may confirm what
-    this check raised, or what is suspected of its domain. ``pending`` are suspicions of hosts and
-    zones that others raised and this check touched, with the moment for each. ``failing_since`` is
-    where the sender's ladder for the domain began, suspected failures included.
+    over, confirmed or not. ``look_again_at`` is the first moment at which one look may confirm all
+    that this check raised, and what is suspected of its domain. ``pending`` are suspicions of hosts
+    and zones that were raised before, with the moment for each. ``failing_since`` is where the
+    sender's ladder for the domain began, suspected failures included.
     """
 
     states: Mapping[EntityKey, State] = field(default_factory=dict)
@@ -201,7 +201,7 @@ def _gathered(
         suspicions=raised,
         cleared=tuple(k for k, one in decisions.items() if k in suspicions and not one.suspicion),
         transitions=tuple(one.transition for one in decisions.values() if one.transition),
-        look_again_at=min(again, default=None),
+        look_again_at=max(again, default=None),
         pending=tuple(pending),
         failing_since=failing_since,
     )

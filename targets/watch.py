@@ -63,6 +63,11 @@ class TargetWatch:
         self.current = load_targets(self._paths, self._limits)
         return self.current
 
+    def follow(self, paths: Sequence[str], *, max_shrink: float) -> None:
+        """Watch other paths from the next look on; the present list stays until then."""
+        self._paths = tuple(paths)
+        self._max_shrink = max_shrink
+
     def look(self, *, confirmed: bool = False) -> TargetChange | None:
         """Return what has changed since the last look, or None.
 

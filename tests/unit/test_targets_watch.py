@@ -144,3 +144,19 @@ def test_a_rewritten_file_with_the_same_content_is_no_change(lists: Path) -> Non
     watching = watch(lists)
     write(lists / "a.txt", *twenty())
     assert settled(watching) is None
+
+
+def test_other_paths_are_followed_from_the_next_look(lists: Path, tmp_path: Path) -> None:
+    """As a reload of the configuration wants it; the guard against accidents stays."""
+    watching = watch(lists)
+    other = tmp_path / "other"
+    other.mkdir()
+    write(other / "a.txt", "one.example")
+    watching.follow([str(other)], max_shrink=0.1)
+    refused = settled(watching)
+    assert refused is not None
+    assert refused.refused is not None
+    assert len(watching.current.targets) == 20
+    change = watching.look(confirmed=True)
+    assert change is not None
+    assert (change.added, change.removed) == (1, 20)

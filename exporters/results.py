@@ -93,7 +93,11 @@ class Results:
         before = domains.get(check.domain)
         earlier = NO_LEADS if before is None else before.leads
         samples = self._sampler.of_domain(check, states, label_names(labels), earlier)
-        record = Record(cells=cells_of(EntityType.DOMAIN, samples.values), leads=samples.leads)
+        record = Record(
+            cells=cells_of(EntityType.DOMAIN, samples.values),
+            leads=samples.leads,
+            rank=(True, check.observation.observed_at, 0),
+        )
         changes = [
             Change(
                 entity_type=EntityType.DOMAIN,

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from scanner.model.dnssec import Anchor
     from scanner.model.policy import Policy
     from scanner.observe.dnsserver import ServerAddress
+    from targets.shard import Shard
 
     _MomentType = click.ParamType[datetime]
     _ServerType = click.ParamType[ServerAddress]
+    _ShardType = click.ParamType[Shard]
 else:
-    _MomentType = _ServerType = click.ParamType
+    _MomentType = _ServerType = _ShardType = click.ParamType
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -86,6 +88,25 @@ class Server(_ServerType):
         try:
             return parse_server(str(value)[:100])
         except InvalidServerError as error:
+            self.fail(str(error), param, ctx)
+
+
+class ShardOf(_ShardType):
+    """One share of the targets, as I/N."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Shard":
+        """Return the share."""
+        from targets.shard import Shard, parse_shard
+
+        if isinstance(value, Shard):
+            return value
+        try:
+            return parse_shard(str(value))
+        except ValueError as error:
             self.fail(str(error), param, ctx)
 
 

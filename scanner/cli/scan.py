@@ -16,7 +16,7 @@ from scanner.cli.errors import (
     EXIT_USAGE,
     CommandError,
 )
-from scanner.cli.options import Options, read_config, scanner_options, settings_from
+from scanner.cli.options import Options, ShardOf, read_config, scanner_options, settings_from
 from scanner.model.vocabulary import DomainVerdict
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from targets.shard import Shard
 
     _VerdictsType = click.ParamType[frozenset[DomainVerdict]]
-    _ShardType = click.ParamType[Shard]
 else:
-    _VerdictsType = _ShardType = click.ParamType
+    _VerdictsType = click.ParamType
 
 MAX_PROBLEMS_SHOWN = 10
 _BLINDING = frozenset({"resolver-validating", "resolver-refuses-bogus"})
@@ -58,25 +57,6 @@ class VerdictList(_VerdictsType):
             wrong = ", ".join(unknown)[:60]
             self.fail(f"{wrong!r} is none of the verdicts {', '.join(known)}", param, ctx)
         return frozenset(DomainVerdict(part) for part in parts)
-
-
-class ShardOf(_ShardType):
-    """One share of the targets, as I/N."""
-
-    name = "share"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> "Shard":
-        """Return the share."""
-        from targets.shard import Shard, parse_shard
-
-        if isinstance(value, Shard):
-            return value
-        try:
-            return parse_shard(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command("scan", short_help="One pass over target lists; results go into Parquet files.")

@@ -219,7 +219,7 @@ class HttpSection(Section):
         "this machine anywhere.",
     )
     max_series: int = setting(
-        3_000_000,
+        5_000_000,
         "Series of results shown at most; beyond it those of MX hosts are left out first, and "
         "danewatch_exposition_truncated says so.",
         at_least=1_000,

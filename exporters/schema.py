@@ -266,7 +266,7 @@ ZONE_CHECKS = Table(
     name="zone_checks",
     row=(
         "one zone validated in a run: its first sight, and one more each time its status or reason"
-        " changed in the run"
+        " changed in the run; of the service also one a day"
     ),
     partition=Partition.MONTH,
     time="observed_at",
@@ -354,6 +354,10 @@ TRANSITIONS = Table(
         _text("code", "Enhanced status code senders see now."),
         _time("since", "When the old state began; null at first sight."),
         _time("failing_since", "When delivery began to fail; null where it works."),
+        _time(
+            "began_at",
+            "The first look that showed the new state, where a second one had to confirm it.",
+        ),
         _time("bounces_from", "When mail queued at that moment is returned; domains only."),
         _structs(
             "evidence",
@@ -382,15 +386,22 @@ def _verdict_counts(profile: Profile) -> Column:
 
 RUNS = Table(
     name="runs",
-    row="a cycle or a batch; a resumed one has a row for each part",
+    row=(
+        "a cycle or a batch; a resumed one has a row for each part, the service one at each start"
+        " and one at each orderly stop"
+    ),
     partition=Partition.YEAR,
     time="started_at",
     sort_by=("started_at",),
     columns=(
         *_COMMON,
         _time("started_at", "When the run, or this part of it, began."),
-        _time("ended_at", "When it ended."),
-        _text("outcome", "How it ended: completed, interrupted or blind."),
+        _time("ended_at", "When it ended; null at the start of a service."),
+        _text(
+            "outcome",
+            "How it ended: completed, interrupted or blind; of the service: started, which has no"
+            " end yet, or stopped.",
+        ),
         _text("detail", "A sentence when it did not complete."),
         _text("version", "Version of danewatch."),
         _text("configuration_sha256", "SHA-256 of the configuration in force."),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 COMPRESSION = "zstd"
 BATCH_ROWS = 65_536
 """Rows read at once: some megabytes at the width of what readers ask for."""
+ROW_GROUP_ROWS = 131_072
+"""Rows of one row group: what a query that looks for one domain has to read at least."""
+_METADATA_ROWS = b"danewatch.rows_sha256"
 _METADATA_SCHEMA = b"danewatch.history"
 _METADATA_TABLE = b"danewatch.table"
 
@@ -53,22 +56,53 @@ def _arrow_type(column: Column) -> "pyarrow.DataType":
     }[column.type]
 
 
-def encode(table: Table, rows: Sequence[dict[str, Any]]) -> bytes:
-    """Return ``rows`` as one Parquet file, sorted as the table says; absent keys become null."""
+def encode(
+    table: Table, rows: Sequence[dict[str, Any]], *, rows_sha256: str | None = None
+) -> bytes:
+    """Return ``rows`` as one Parquet file, sorted as the table says; absent keys become null.
+
+    Times may be microseconds since 1970. ``rows_sha256`` goes into the footer, see
+    ``rows_digest``.
+    """
     import pyarrow
 
     ordered = sorted(rows, key=lambda row: tuple(row[name] for name in table.sort_by))
-    return encode_table(pyarrow.Table.from_pylist(ordered, schema=arrow_schema(table)))
+    schema = arrow_schema(table)
+    if rows_sha256 is not None:
+        schema = schema.with_metadata({**schema.metadata, _METADATA_ROWS: rows_sha256.encode()})
+    return encode_table(pyarrow.Table.from_pylist(ordered, schema=schema))
 
 
 def encode_table(data: "pyarrow.Table") -> bytes:
-    """Return an Arrow table as one Parquet file."""
+    """Return an Arrow table as one Parquet file, with checksums of its pages."""
     import pyarrow
     import pyarrow.parquet
 
     sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(data, sink, compression=COMPRESSION)
+    pyarrow.parquet.write_table(
+        data,
+        sink,
+        compression=COMPRESSION,
+        row_group_size=ROW_GROUP_ROWS,
+        write_page_checksum=True,
+    )
     return bytes(sink.getvalue())
+
+
+def rows_digest(path: Path) -> str | None:
+    """Return the digest of the rows that ``encode`` was told; None where the file has none.
+
+    Raises HistoryError when it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        metadata = pyarrow.parquet.read_metadata(path).metadata or {}
+    except (pyarrow.ArrowException, OSError) as error:
+        raise damaged(path, error) from error
+    digest: bytes | None = metadata.get(_METADATA_ROWS)
+    return None if digest is None else digest.decode("ascii", "replace")
 
 
 def read_columns(

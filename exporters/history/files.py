@@ -21,6 +21,8 @@ from exporters.schema import Partition, Table
 
 SUFFIX = ".parquet"
 TEMPORARY_SUFFIX = ".tmp"
+MERGED_NAMES = ".merged"
+"""In each partition: the names of files that compactions took in and removed, one a line."""
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _LOCK_UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
@@ -29,13 +31,16 @@ class HistoryError(OSError):
     """The history cannot be written or read; the text names the path and the remedy.
 
     ``file_complete`` is True when the file stands whole under its final name and only the sync of
-    its directory failed.
+    its directory failed, ``in_use`` when another process writes the directory.
     """
 
-    def __init__(self, message: str, *, path: Path, file_complete: bool = False) -> None:
+    def __init__(
+        self, message: str, *, path: Path, file_complete: bool = False, in_use: bool = False
+    ) -> None:
         super().__init__(message)
         self.path = path
         self.file_complete = file_complete
+        self.in_use = in_use
 
 
 def check_identifier(kind: str, value: str) -> str:
@@ -76,11 +81,16 @@ def write_whole(directory: Path, name: str, data: bytes, *, owner: str) -> None:
             raise
     except OSError as error:
         raise HistoryError(_explain("write", final, error), path=final) from error
+    sync_name(final)
+
+
+def sync_name(path: Path) -> None:
+    """Make the name of a whole file durable; raises HistoryError with ``file_complete``."""
     try:
-        sync_directory(directory)
+        sync_directory(path.parent)
     except OSError as error:
         raise HistoryError(
-            _explain("sync the directory of", final, error), path=final, file_complete=True
+            _explain("sync the directory of", path, error), path=path, file_complete=True
         ) from error
 
 
@@ -138,6 +148,7 @@ class DirectoryLock:
                 f"{directory}: another danewatch with scanner_id {scanner_id!r} is writing here; "
                 "wait for it to end, or give this one a scanner_id or a directory of its own",
                 path=directory,
+                in_use=True,
             ) from error
 
     def close(self) -> None:
@@ -184,6 +195,20 @@ def leftovers(directory: Path, tables: tuple[Table, ...], owner: str) -> Iterato
         yield from sorted((directory / table.name).glob(f"*/.{owner}~*{TEMPORARY_SUFFIX}"))
 
 
+def was_merged(path: Path) -> bool:
+    """Return whether a compaction took the rows of ``path`` into another file and removed it.
+
+    Raises HistoryError when that cannot be found out.
+    """
+    listed = path.parent / MERGED_NAMES
+    try:
+        return f"{path.name}\n".encode() in listed.read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise HistoryError(_explain("read", listed, error), path=listed) from error
+
+
 def remove(path: Path) -> None:
     """Remove one file; one that is gone already is fine. Raises HistoryError."""
     try:
@@ -192,9 +217,10 @@ def remove(path: Path) -> None:
         raise HistoryError(_explain("remove", path, error), path=path) from error
 
 
+_GO_ON = "make room; then scan --resume goes on, and the service does by itself"
 _REMEDIES = {
-    errno.ENOSPC: "the disk is full: make room, then run again (scan --resume goes on)",
-    errno.EDQUOT: "the disk quota is used up: make room, then run again (scan --resume goes on)",
+    errno.ENOSPC: f"the disk is full: {_GO_ON}",
+    errno.EDQUOT: f"the disk quota is used up: {_GO_ON}",
     errno.EFBIG: "the file would be larger than allowed here: raise the limit (ulimit -f)",
     errno.EACCES: "give the user danewatch runs as the right to write there",
     errno.EPERM: "give the user danewatch runs as the right to write there",

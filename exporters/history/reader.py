@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from exporters.history import arrow
 from exporters.history.files import HistoryError, data_files
-from exporters.history.rows import RunOutcome
+from exporters.history.rows import SERVICE_OUTCOMES, RunOutcome
 from exporters.schema import (
     CERTIFICATES,
     DOMAIN_CHECKS,
@@ -85,21 +85,25 @@ def unfinished_run(
 ) -> RunInfo | None:
     """Return the latest run if it did not complete: killed, interrupted or blind; else None.
 
-    ``scanner_id`` leaves the runs of other scanners out. Only the newest months are searched.
+    ``scanner_id`` leaves the runs of other scanners out, and the service has none to complete.
+    Only the newest months are searched.
     """
     return _steadily(lambda: _unfinished_run(directory, scanner_id, problems), problems)
 
 
-def known_certificates(directory: Path) -> set[bytes]:
-    """Return the SHA-256 hashes of the certificates in the history: 32 octets each."""
+def known_certificates(directory: Path, *, problems: Problems | None = None) -> set[bytes]:
+    """Return the SHA-256 hashes of the certificates in the history: 32 octets each.
+
+    Raises HistoryError for a file that cannot be read, unless ``problems`` collects them.
+    """
 
     def read() -> set[bytes]:
         known: set[bytes] = set()
-        for batch in _batches(directory, CERTIFICATES, ("sha256",)):
+        for batch in _batches(directory, CERTIFICATES, ("sha256",), problems=problems):
             known.update(bytes.fromhex(text) for text in batch.column("sha256").to_pylist())
         return known
 
-    return _steadily(read)
+    return _steadily(read, problems)
 
 
 def _steadily(read: Callable[[], _T], problems: Problems | None = None) -> _T:
@@ -152,7 +156,7 @@ def _last_states(
         directory,
         TRANSITIONS,
         ("observed_at", *_STATE_COLUMNS),
-        optional=("failing_since",),
+        optional=("failing_since", "began_at"),
         problems=problems,
     ):
         # What holds of a zone holds under every profile.
@@ -196,7 +200,7 @@ def _state_of(directory: Path, row: dict[str, Any], profile: Profile) -> State:
             path=directory,
         ) from error
     observed_at = _moment(row["observed_at"])
-    failing_since = row.get("failing_since")
+    failing_since, began_at = row.get("failing_since"), row.get("began_at")
     return State(
         entity_type=entity_type,
         entity=row["entity"],
@@ -204,7 +208,7 @@ def _state_of(directory: Path, row: dict[str, Any], profile: Profile) -> State:
         status=row["to_status"],
         reason=row["to_reason"],
         phase=phase,
-        since=observed_at,
+        since=observed_at if began_at is None else _moment(began_at),
         last_seen_at=observed_at,
         failing_since=None if failing_since is None else _moment(failing_since),
     )
@@ -310,15 +314,22 @@ def _unfinished_run(
         for row in grouped.to_pylist():
             if scanner_id is None or row["scanner_id"] == scanner_id:
                 _merge_run(runs, row)
+    ends: dict[str, list[tuple[datetime, RunOutcome]]] = {}
+    for batch in _batches(directory, RUNS, ("run_id", "ended_at", "outcome"), problems=problems):
+        candidates = pyarrow.array(list(runs))
+        for row in batch.filter(pc.is_in(batch.column("run_id"), candidates)).to_pylist():
+            outcome = RunOutcome(row["outcome"])
+            if outcome in SERVICE_OUTCOMES:
+                runs.pop(row["run_id"], None)
+            else:
+                ends.setdefault(row["run_id"], []).append((row["ended_at"], outcome))
     if not runs:
         return None
     latest = max(runs.values(), key=lambda run: (run.last_observed_at, run.run_id))
-    outcomes: list[tuple[datetime, str]] = []
-    for batch in _batches(directory, RUNS, ("run_id", "ended_at", "outcome"), problems=problems):
-        ours = batch.filter(pc.equal(batch.column("run_id"), latest.run_id))
-        outcomes += [(row["ended_at"], row["outcome"]) for row in ours.to_pylist()]
-    outcome = RunOutcome(max(outcomes)[1]) if outcomes else None
-    return None if outcome is RunOutcome.COMPLETED else replace(latest, outcome=outcome)
+    last = max(ends.get(latest.run_id, ()), default=None)
+    if last is None:
+        return latest
+    return None if last[1] is RunOutcome.COMPLETED else replace(latest, outcome=last[1])
 
 
 def _merge_run(runs: dict[str, RunInfo], row: dict[str, Any]) -> None:

@@ -26,11 +26,17 @@ Row = dict[str, Any]
 
 
 class RunOutcome(StrEnum):
-    """How a run, or one part of a resumed run, ended."""
+    """How a run, or one part of a resumed run, ended; of the service also that it began."""
 
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
     BLIND = "blind"
+    STARTED = "started"
+    STOPPED = "stopped"
+
+
+SERVICE_OUTCOMES = frozenset({RunOutcome.STARTED, RunOutcome.STOPPED})
+"""Those of the service, which has no list to complete."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -283,10 +289,55 @@ def transition_row(transition: Transition, run: RunFacts) -> Row:
         "code": transition.code,
         "since": transition.since,
         "failing_since": transition.failing_since,
+        "began_at": transition.began_at,
         "bounces_from": transition.bounces_from,
         "evidence": _pairs(transition.evidence),
         "labels": _pairs(transition.labels),
     }
+
+
+def run_row(
+    run: RunFacts,
+    outcome: RunOutcome,
+    *,
+    started_at: datetime,
+    ended_at: datetime | None = None,
+    detail: str | None = None,
+    targets: int | None = None,
+    written: Mapping[str, int] | None = None,
+    verdicts: Mapping[Profile, Mapping[str, int]] | None = None,
+) -> Row:
+    """Return the row of ``runs``. ``written`` counts rows by table, ``verdicts`` domains; without
+    them, at the start of a service, nothing is counted yet."""
+    counts = dict.fromkeys(_COUNTED, None) if written is None else written
+    row = run.common | {
+        "started_at": started_at,
+        "ended_at": ended_at,
+        "outcome": outcome,
+        "detail": clean(detail),
+        "version": run.version,
+        "configuration_sha256": run.configuration_sha256,
+        "profile": run.profile,
+        "resolvers": list(run.resolvers),
+        "shard": run.shard,
+        "targets": targets,
+    }
+    row |= {column: counts.get(table, 0) for table, column in _COUNTED.items()}
+    for profile, found in (verdicts or {}).items():
+        row[f"{profile_prefix(profile)}_verdicts"] = [
+            {"verdict": verdict, "domains": count} for verdict, count in sorted(found.items())
+        ]
+    return row
+
+
+_COUNTED = {
+    "domain_checks": "domains_checked",
+    "host_checks": "host_checks",
+    "certificates": "certificates_new",
+    "transitions": "transitions",
+    "zone_checks": "zone_checks",
+}
+"""Column of ``runs`` that counts the rows of a table."""
 
 
 def _pairs(pairs: tuple[tuple[str, str], ...]) -> list[Row]:

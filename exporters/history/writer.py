@@ -21,10 +21,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 from exporters.history import arrow, files, reader, rows
 from exporters.history.files import HistoryError
+from exporters.history.recent import Recent
 from exporters.schema import (
     CERTIFICATES,
     DOMAIN_CHECKS,
@@ -34,15 +34,12 @@ from exporters.schema import (
     TRANSITIONS,
     ZONE_CHECKS,
     Table,
-    profile_prefix,
 )
 from scanner.model.names import Name
 from scanner.model.transition import Transition
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import EntityType, Profile
 from scanner.model.zones import ZoneObservation
-
-_Key = TypeVar("_Key", str, tuple[str, datetime])
 
 _FLUSH_ORDER = (CERTIFICATES, HOST_CHECKS, ZONE_CHECKS, TRANSITIONS, DOMAIN_CHECKS)
 _ROW_BYTES = 2_048
@@ -106,9 +103,9 @@ class ParquetHistory:
         self._limits = limits or HistoryLimits()
         self._pending: dict[str, list[rows.Row]] = {table.name: [] for table in TABLES}
         self._pending_bytes = 0
-        self._changed: dict[tuple[str, datetime], None] = {}
-        self._probes: dict[str, None] = {}
-        self._events: dict[str, None] = {}
+        self._changed = Recent[tuple[str, datetime]](self._limits.remembered_events)
+        self._probes = Recent[str](self._limits.remembered_probes)
+        self._events = Recent[str](self._limits.remembered_events)
         self._zones: dict[Name, tuple[str, str | None]] = {}
         self._unsynced: Path | None = None
         self._verdicts: dict[Profile, Counter[str]] = {profile: Counter() for profile in Profile}
@@ -174,27 +171,16 @@ class ParquetHistory:
         A run that was killed has no such row, and ``reader.unfinished_run`` finds it by that.
         """
         self.flush()
-        row = self._run.common | {
-            "started_at": self._run.started_at or ended_at,
-            "ended_at": ended_at,
-            "outcome": outcome,
-            "detail": rows.clean(detail),
-            "version": self._run.version,
-            "configuration_sha256": self._run.configuration_sha256,
-            "profile": self._run.profile,
-            "resolvers": list(self._run.resolvers),
-            "shard": self._run.shard,
-            "targets": targets,
-            "domains_checked": self.rows_written[DOMAIN_CHECKS.name],
-            "host_checks": self.rows_written[HOST_CHECKS.name],
-            "certificates_new": self.rows_written[CERTIFICATES.name],
-            "transitions": self.rows_written[TRANSITIONS.name],
-            "zone_checks": self.rows_written[ZONE_CHECKS.name],
-        }
-        for profile, counts in self._verdicts.items():
-            row[f"{profile_prefix(profile)}_verdicts"] = [
-                {"verdict": verdict, "domains": count} for verdict, count in sorted(counts.items())
-            ]
+        row = rows.run_row(
+            self._run,
+            outcome,
+            started_at=self._run.started_at or ended_at,
+            ended_at=ended_at,
+            detail=detail,
+            targets=targets,
+            written=self.rows_written,
+            verdicts=self._verdicts,
+        )
         self._pending[RUNS.name] = [row]
         self._flush_tables((RUNS,))
 
@@ -212,9 +198,7 @@ class ParquetHistory:
                 if self._is_new_certificate(certificate.sha256):
                     row = rows.certificate_row(certificate, probe.observed_at, self._run)
                     self._add(CERTIFICATES, row, len(certificate.der))
-            if not probe.probe_id or _first_time(
-                self._probes, probe.probe_id, self._limits.remembered_probes
-            ):
+            if not probe.probe_id or self._probes.first_time(probe.probe_id):
                 row = rows.probe_row(host, probe, facts, self._run)
                 self._add(HOST_CHECKS, row, sum(map(len, probe.transcript)))
         for zone in check.observation.zones:
@@ -238,12 +222,11 @@ class ParquetHistory:
 
     def _take_transitions(self, transitions: Iterable[Transition]) -> None:
         for transition in transitions:
-            if not _first_time(self._events, transition.event_id, self._limits.remembered_events):
+            if not self._events.first_time(transition.event_id):
                 continue
             self._add(TRANSITIONS, rows.transition_row(transition, self._run), 1_024)
             if transition.entity_type is EntityType.DOMAIN:
-                key = (transition.entity, transition.observed_at)
-                _first_time(self._changed, key, self._limits.remembered_events)
+                self._changed.first_time((transition.entity, transition.observed_at))
 
     def _add(self, table: Table, row: rows.Row, long_texts: int) -> None:
         self._pending[table.name].append(row)
@@ -306,7 +289,7 @@ class ParquetHistory:
         self._pending[table.name] = [row for rows_left in rest.values() for row in rows_left]
         if table is DOMAIN_CHECKS:
             for row in group:
-                self._changed.pop((row["domain"], row["observed_at"]), None)
+                self._changed.forget((row["domain"], row["observed_at"]))
 
     def _sync_again(self, directory: Path) -> None:
         try:
@@ -329,13 +312,3 @@ class ParquetHistory:
     def _remove_leftovers(self) -> None:
         for path in files.leftovers(self._directory, TABLES, self._run.scanner_id):
             files.remove(path)
-
-
-def _first_time(known: dict[_Key, None], key: _Key, limit: int) -> bool:
-    """Return whether ``key`` is new, and remember it; the oldest is forgotten above ``limit``."""
-    if key in known:
-        return False
-    known[key] = None
-    if len(known) > limit:
-        del known[next(iter(known))]
-    return True

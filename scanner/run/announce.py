@@ -24,11 +24,7 @@ def announce(
 ) -> None:
     """Log and count a check whose results are durable."""
     for transition in digest.transitions:
-        meter.count(
-            OwnMetric.TRANSITIONS,
-            entity_type=transition.entity_type.value,
-            to_status=transition.to_status,
-        )
+        meter.count(OwnMetric.TRANSITIONS, entity_type=transition.entity_type.value)
         _log.info("%s", sentence_of(transition), extra=_transition_fields(transition, target))
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug("checked", extra=_check_fields(check, digest, profile))

@@ -20,7 +20,7 @@ Rules:
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import trio
 
@@ -53,6 +53,10 @@ from scanner.transition.confirm import ConfirmationPolicy
 __all__ = ["Monitor", "MonitorLimits", "MonitorPolicy", "MonitorPorts", "StoppedError"]
 
 _log = logging.getLogger("danewatch.monitor")
+
+
+MAX_NAP = timedelta(minutes=5)
+"""The dispatcher looks at the clock at least so often; a greater jump of it is not its pace."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +125,7 @@ class Monitor:
         self._flights: dict[Name, _Flight] = {}
         self._places = trio.Semaphore(self._limits.domains_in_flight)
         self._nap = trio.CancelScope()
-        self._nap_until: datetime | None = None
+        self._nap_until = self._seen_now = self._reopened_at = ports.clock.now()
         self._checks: trio.Nursery | None = None
         self._stop = trio.Event()
         self._grace_seconds = 0.0
@@ -262,44 +266,78 @@ class Monitor:
 
     async def _dispatch(self) -> None:
         """Begin the check of every domain that is due, while there is a place for it."""
-        gate = self._ports.gate
         while True:
             await self._wait_open()
             await self._places.acquire()
-            now = self._ports.clock.now()
-            due = [] if gate.closed() else self._schedule.pop_due(now)
-            if due:
-                assert self._checks is not None
-                self._checks.start_soon(self._look_and_leave, due[0], self._begin(due[0]))
-                continue
-            self._places.release()
-            if not gate.closed():
+            begun = False
+            try:
+                begun = self._begin_next()
+            finally:
+                if not begun:
+                    self._places.release()
+            if not begun and self._ports.gate.closed() is None:
                 await self._sleep_until_due()
+
+    def _begin_next(self) -> bool:
+        """Begin the check that is due longest, in the place that was taken; or return False."""
+        now = self._ports.clock.now()
+        self._notice_clock(now)
+        due = [] if self._ports.gate.closed() is not None else self._schedule.pop_due(now)
+        if not due:
+            return False
+        assert self._checks is not None
+        self._checks.start_soon(self._look_and_leave, due[0], self._begin(due[0]))
+        return True
 
     async def _wait_open(self) -> None:
         """Wait while we are blind; what became due meanwhile is spread over as long a time."""
-        if not self._ports.gate.closed():
+        if self._ports.gate.closed() is None:
             await trio.lowlevel.checkpoint()
             return
         closed_at = self._ports.clock.now()
         await self._ports.gate.wait_open()
-        now, cadence = self._ports.clock.now(), self._policy.cadence
-        for domain in self._schedule.pop_due(now, len(self._schedule)):
-            entry = self._ledger.entry_of(domain, now)
-            self._put(domain, resumed_due(entry, now=now, cadence=cadence, late=now - closed_at))
+        self._reopened_at = self._ports.clock.now()
+        self._spread_overdue(self._reopened_at - closed_at)
 
     async def _sleep_until_due(self) -> None:
-        self._nap_until = self._schedule.next_due_at()
+        """Sleep until a domain is due, or ``_put`` brings one forward."""
+        clock = self._ports.clock
+        due = self._schedule.next_due_at()
+        self._nap_until = min(due or datetime.max.replace(tzinfo=UTC), clock.now() + MAX_NAP)
         with trio.CancelScope() as self._nap:
-            if self._nap_until is None:
-                await trio.sleep_forever()
-            else:
-                await self._ports.clock.sleep_until(self._nap_until)
+            await clock.sleep_until(self._nap_until)
+            late = clock.now() - self._nap_until
+            if late > MAX_NAP:
+                _log.info("nothing was due for %s longer than planned; catching up slowly", late)
+                self._spread_overdue(late)
+
+    def _notice_clock(self, now: datetime) -> None:
+        """After a clock that was set back nothing may wait for the time it showed before."""
+        back, self._seen_now = self._seen_now - now, now
+        if back <= MAX_NAP:
+            return
+        _log.warning("the clock was set back by %s", back)
+        cadence = self._policy.cadence
+        longest = max(cadence.interval, cadence.catch_up)
+        for domain in self._targets:
+            due = self._schedule.due_of(domain)
+            if due is not None and due > now + longest:
+                self._resume_domain(domain, now, longest)
+
+    def _spread_overdue(self, late: timedelta) -> None:
+        """Spread what is due over ``late``, the time in which nothing was checked: no burst."""
+        now = self._ports.clock.now()
+        for domain in self._schedule.pop_due(now, len(self._schedule)):
+            self._resume_domain(domain, now, late)
+
+    def _resume_domain(self, domain: Name, now: datetime, late: timedelta) -> None:
+        entry = self._ledger.entry_of(domain, now)
+        self._put(domain, resumed_due(entry, now=now, cadence=self._policy.cadence, late=late))
 
     def _put(self, domain: Name, due: datetime) -> None:
         """Let ``domain`` wait until ``due``, and wake the dispatcher if that is sooner."""
         self._schedule.put(domain, due)
-        if self._nap_until is None or due < self._nap_until:
+        if due < self._nap_until:
             self._nap.cancel()
 
     def _begin(self, domain: Name) -> _Flight:
@@ -340,7 +378,8 @@ class Monitor:
         if target is None:  # no longer watched
             return None
         policy, gate = self._policy, self._ports.gate
-        if gate.closed() or not check.observation.vantage.resolver_trusted:
+        blind = gate.closed() is not None or check.observation.observed_at < self._reopened_at
+        if blind or not check.observation.vantage.resolver_trusted:
             self._retry(domain)
             return None
         count_check(check, policy.profile, self._ports.meter)
@@ -395,7 +434,8 @@ class Monitor:
         oldest = self._schedule.next_due_at()
         put(OwnMetric.TARGETS, len(self._targets))
         put(OwnMetric.SCHEDULER_QUEUE_LENGTH, self._schedule.overdue(now))
-        put(OwnMetric.SCHEDULER_OLDEST_DUE, None if oldest is None else oldest.timestamp())
+        waits = oldest is not None and oldest <= now
+        put(OwnMetric.SCHEDULER_OLDEST_DUE, oldest.timestamp() if oldest and waits else None)
         put(OwnMetric.SCHEDULER_INTERVAL, self._policy.cadence.interval.total_seconds())
         put(OwnMetric.IN_FLIGHT, len(self._flights), stage="domain")
         put(OwnMetric.SUSPICIONS, len(self._ledger.suspicions))

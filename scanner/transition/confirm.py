@@ -15,6 +15,8 @@ Rules:
   .damping``). ``inconclusive`` and ``indeterminate`` neither confirm nor end anything.
 - Looks in between count for the clock of mail that fails anyway: it bounces on time, also while
   another reason for the failure waits for its second look.
+- What a clock dated into the future before it was set right is brought back, or a domain would
+  stand still until that time has come.
 - A suspicion older than ``forget_after`` is not confirmed but begins anew: nobody knows what was
   in between (case 115).
 
@@ -73,6 +75,9 @@ STOPPED: Mapping[EntityType, frozenset[str]] = {
 
 MIN_GAP = timedelta(seconds=1)
 """Two looks are never the same moment, whatever the policy says."""
+AHEAD = timedelta(minutes=15)
+"""Further ahead of a look nothing can be that a right clock has dated: probes are shared for
+minutes. What is, was dated by a clock that has been set back since."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -224,6 +229,7 @@ def _decide(
         if suspicion is not None:
             again = max(suspicion.confirm_after, look.observed_at + policy.confirm_after_max)
         return _Decision(state=state, suspicion=suspicion, look_again_at=again)
+    state, suspicion = _not_ahead(state, look), _not_after(suspicion, look)
     if state is not None and look.observed_at <= state.last_seen_at:
         return _Decision(state=state, suspicion=suspicion)
     flaps = state is not None and _flaps(state, look.observed_at, policy)
@@ -240,6 +246,26 @@ def _decide(
     if believed:
         return _believe(state, look, rules, doubted=suspicion is not None)
     return _weigh(state, suspicion, look, rules)
+
+
+def _not_ahead(state: State | None, look: Look) -> State | None:
+    """Return ``state``, brought back where a clock that was wrong has put it into the future."""
+    if state is None or state.last_seen_at <= look.observed_at + AHEAD:
+        return state
+    failing = state.failing_since
+    return replace(
+        state,
+        since=min(state.since, look.observed_at),
+        failing_since=None if failing is None else min(failing, look.observed_at),
+        last_seen_at=look.observed_at - MIN_GAP,
+    )
+
+
+def _not_after(suspicion: Suspicion | None, look: Look) -> Suspicion | None:
+    """Return ``suspicion``, or None where it lies in the future."""
+    if suspicion is not None and suspicion.first_seen_at > look.observed_at + AHEAD:
+        return None
+    return suspicion
 
 
 def _weigh(

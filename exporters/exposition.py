@@ -20,7 +20,7 @@ Rules:
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from zlib import crc32
 
@@ -80,6 +80,10 @@ class Page:
     def gzip_size(self) -> int:
         """Octets of the gzip form."""
         return len(GZIP_HEADER) + sum(len(one.data) for one in self.pieces) + GZIP_TRAILER_SIZE
+
+    def between(self, before: Piece, after: Piece) -> "Page":
+        """Return this page with something before and after it."""
+        return replace(self, pieces=(before, *self.pieces, after))
 
     def gzip_chunks(self, *, chunk_size: int) -> Iterator[bytes]:
         """Yield the gzip form in chunks of about ``chunk_size`` octets."""

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from exporters.metrics_text import FAMILIES, escape_label, header, lines_of
+from exporters.metrics_text import FAMILIES, Format, escape_label, header, lines_of
 from exporters.results import Results
 from exporters.samples import DEFAULT_QUEUE_LIFE, Pairs, Sampler
 from scanner.model.monitoring import EntityKey
@@ -68,18 +68,18 @@ class ResultMetrics:
         """Forget every domain not in ``domains``, and hosts and zones that no domain has then."""
         self._results.retain(domains)
 
-    def render(self) -> str:
+    def render(self, form: Format = Format.TEXT) -> str:
         """Return the text exposition: UTF-8 text with HELP and TYPE for each family it holds."""
-        return "".join(self._chunks())
+        return "".join(self._chunks(form))
 
-    def _chunks(self) -> Iterator[str]:
+    def _chunks(self, form: Format) -> Iterator[str]:
         for entity_type, metrics in FAMILIES.items():
             records = sorted(self._results.records[entity_type].items())
             entities = [(name, record.cells) for name, record in records]
             for position, metric in enumerate(metrics):
                 lines = lines_of(metric, position, entities)
                 if lines:
-                    yield header(metric)
+                    yield header(metric, form)
                     yield from lines
 
 

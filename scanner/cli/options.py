@@ -25,15 +25,17 @@ if TYPE_CHECKING:
     from scanner.cli.wiring import Settings
     from scanner.config import Config
     from scanner.model.dnssec import Anchor
+    from scanner.model.names import Name
     from scanner.model.policy import Policy
     from scanner.observe.dnsserver import ServerAddress
     from targets.shard import Shard
 
     _MomentType = click.ParamType[datetime]
+    _NameType = click.ParamType[Name]
     _ServerType = click.ParamType[ServerAddress]
     _ShardType = click.ParamType[Shard]
 else:
-    _MomentType = _ServerType = _ShardType = click.ParamType
+    _MomentType = _NameType = _ServerType = _ShardType = click.ParamType
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -88,6 +90,23 @@ class Server(_ServerType):
         try:
             return parse_server(str(value)[:100])
         except InvalidServerError as error:
+            self.fail(str(error), param, ctx)
+
+
+class AnyName(_NameType):
+    """A domain name."""
+
+    name = "name"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Name":
+        """Return the name in its normal form."""
+        from scanner.model.names import InvalidNameError, parse_any_name
+
+        try:
+            return parse_any_name(str(value))
+        except InvalidNameError as error:
             self.fail(str(error), param, ctx)
 
 
@@ -150,6 +169,14 @@ _SCANNER_OPTIONS = (
         "--trust-anchor",
         metavar="FILE",
         help="DS or DNSKEY records, for local validation.  [default: the root's, built in]",
+    ),
+    click.option(
+        "--known-bogus",
+        type=AnyName(),
+        multiple=True,
+        metavar="NAME",
+        help="A name that is broken on purpose: a resolver that accepts it is not believed."
+        " May be repeated.",
     ),
     click.option(
         "--profile",
@@ -220,6 +247,7 @@ class Options:
     resolvers: tuple["ServerAddress", ...]
     validation: str | None
     trust_anchor: str | None
+    known_bogus: tuple["Name", ...]
     profile: str | None
     smtp_port: int | None
     timeout: float | None
@@ -261,6 +289,7 @@ def settings_from(options: Options, config: "Config") -> "Settings":
     servers = _resolvers(options, config)
     from scanner.cli.wiring import Settings
     from scanner.judge.dnssec.policy import DnssecPolicy
+    from scanner.model.names import Name
     from scanner.model.policy import RoutingLimits
     from scanner.observe.dnsserver import DnsLimits
     from scanner.observe.smtp import ProbeLimits
@@ -282,6 +311,9 @@ def settings_from(options: Options, config: "Config") -> "Settings":
         ),
         both_algorithms=config.smtp.both_algorithms,
         judge_at=options.at,
+        known_bogus=options.known_bogus
+        or tuple(Name(name) for name in config.self_test.known_bogus),
+        canary_mx=tuple(Name(name) for name in config.self_test.canary_mx),
         dns_limits=DnsLimits(
             try_timeout_seconds=config.resolver.try_timeout_seconds,
             tries=config.resolver.tries,

@@ -6,6 +6,7 @@ The table speaks of hosts that were measured. Two rules extend it to hosts that 
   might have had gives the same one. So mail that certainly goes through by way of another host
   keeps ``degraded`` when something else has failed anyway, and the stop of a whole domain by one
   record that is not authentic stays a stop; but ``protected`` is not claimed, nor ``blocked``.
+  The same holds for hosts beyond our bound, which were not even looked at.
 - A host without an address, said by an unsigned zone, is a way around DANE: whoever forges an
   address for it receives mail. Such a domain is ``partial``, not ``protected`` (case 20).
 """
@@ -76,14 +77,20 @@ class Aggregate:
 
 
 def aggregate(
-    hosts: Sequence[Weighed], *, mx_secure: bool, domain_scope: bool, unseen: bool = False
+    hosts: Sequence[Weighed],
+    *,
+    mx_secure: bool,
+    domain_scope: bool,
+    unseen: bool = False,
+    unseen_may_fail: bool = True,
 ) -> Aggregate:
     """Return the verdict on a domain with these hosts, in order of attempt (table 3d).
 
     ``mx_secure``: its MX records are authentic. ``domain_scope``: one record that is not authentic
     stops the whole domain, the literal reading of scenario 1; it speaks of a domain that signals
     DNSSEC, so ``mx_secure`` is part of it. ``unseen``: it has more hosts than were looked at, so
-    that no failure of all hosts can be claimed.
+    that nothing can be claimed of all hosts, neither failure nor protection; ``unseen_may_fail``:
+    something may be demanded of them that they lack.
     """
     inauthentic = [host for host in hosts if _is_inauthentic(host)]
     if domain_scope and mx_secure and inauthentic:
@@ -94,7 +101,10 @@ def aggregate(
     failing = [host for host in hosts if _fails(host)]
     if failing:
         return Aggregate(verdict=DomainVerdict.DEGRADED, headline=failing[0].judgement)
-    return _everything_delivers(hosts, mx_secure=mx_secure)
+    found = _everything_delivers(hosts, mx_secure=mx_secure)
+    if unseen and unseen_may_fail and found.verdict is not DomainVerdict.INCONCLUSIVE:
+        return Aggregate(verdict=DomainVerdict.INCONCLUSIVE, reason=Reason.MX_TOO_MANY)
+    return found
 
 
 def _is_inauthentic(host: Weighed) -> bool:

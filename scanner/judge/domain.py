@@ -42,7 +42,7 @@ from scanner.model.observation import (
 )
 from scanner.model.policy import Policy
 from scanner.model.reasons import Reason
-from scanner.model.registry import final_code, info
+from scanner.model.registry import QUEUED, final_code, info
 from scanner.model.verdict import HostJudgement, Judged, Judgement, ProfileVerdict
 from scanner.model.vocabulary import (
     DeliveryPhase,
@@ -67,6 +67,11 @@ DELIVERED = frozenset(
     }
 )
 """Verdicts with which mail is delivered."""
+SERVER_SPEAKS = frozenset({Reason.GREETING_DEFERRED, Reason.GREETING_REJECTED})
+"""Reasons whose code, where there is one, is the server's own (C3, C4)."""
+EXPIRED = {Profile.EXCHANGE_ONLINE: "5.4.300", Profile.RFC7672: "5.4.7"}
+"""Codes of mail that waited in vain: Exchange Online's "message expired" (N-5), and that of RFC
+3463 §3.5 for others."""
 STOPPED = frozenset({DomainVerdict.BLOCKED, DomainVerdict.DEFERRED})
 """Verdicts with which mail waits in the sender's queue."""
 
@@ -142,7 +147,7 @@ def _judge_profile(
     ]
     weighed += [Weighed(judgement=missing) for missing in _unobserved(route, judgements)]
     weighed.sort(key=lambda one: (one.judgement.preference, one.judgement.host))
-    return _verdict(weighed, route=route, profile=profile, policy=policy)
+    return _verdict(weighed, route=route, profile=profile, policy=policy, dane=dane)
 
 
 def _own_fault(observation: DomainObservation) -> Reason | None:
@@ -254,7 +259,7 @@ def _unobserved(route: MailRoute, judgements: Sequence[HostJudgement]) -> tuple[
 
 
 def _verdict(
-    weighed: Sequence[Weighed], *, route: MailRoute, profile: Profile, policy: Policy
+    weighed: Sequence[Weighed], *, route: MailRoute, profile: Profile, policy: Policy, dane: bool
 ) -> ProfileVerdict:
     """Return the verdict of the hosts together, and what the other scope would say."""
     hosts = tuple(one.judgement for one in weighed)
@@ -267,6 +272,7 @@ def _verdict(
             mx_secure=mx_is_secure(route),
             domain_scope=scope,
             unseen=route.hosts_ignored > 0,
+            unseen_may_fail=dane or policy.mandatory,
         )
 
     found = under(domain_scope)
@@ -276,6 +282,17 @@ def _verdict(
     # What we could not see is no difference between two ways to read the documentation.
     differs = other not in (found.verdict, DomainVerdict.INCONCLUSIVE)
     return _from_aggregate(found, profile=profile, hosts=hosts, other=other if differs else None)
+
+
+def _final_code(shown: Judged, code: str | None, *, profile: Profile) -> str | None:
+    """Return the code of the non-delivery report: the sender's own code in class 5.
+
+    A temporary code of the server is never given in class 5: the server did not say so. What the
+    sender reports in the end is that its patience is over.
+    """
+    if shown.reason in SERVER_SPEAKS and code is not None and code.startswith(f"{QUEUED}."):
+        return EXPIRED[profile]
+    return final_code(code)
 
 
 def _from_aggregate(
@@ -301,7 +318,7 @@ def _from_aggregate(
         result_type=None if entry is None else entry.result_type,
         code=code,
         cause_code=shown.cause_code if shown is not None and stopped else None,
-        final_code=final_code(code),
+        final_code=None if shown is None else _final_code(shown, code, profile=profile),
         fault=Fault.NOBODY if entry is None else entry.fault,
         transient=_is_transient(found, shown),
         headline=None if found.headline is None else found.headline.host,

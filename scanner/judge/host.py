@@ -13,11 +13,12 @@ Decisions of our own, where the specification leaves a choice:
   are ignored, a failed TLSA lookup included. It is contacted like any other, and ``inconclusive``
   where it was not: nothing in DNS stops delivery, but nobody knows whether it answers.
 - A banner or EHLO reply of 4yz or 5yz makes the host ``unreachable`` (C3, C4), never "no STARTTLS":
-  we may be the ones who are rejected.
+  we may be the ones who are rejected. Where it says that we come too often, it is ``inconclusive``
+  (case 86): other senders are not turned away for that.
 - An address in a special-purpose range is ``unreachable`` by the domain owner's fault. A sender may
   reach itself or nobody there; mail does not arrive.
-- Silence on an address family in which nothing answered in this run is our own until shown
-  otherwise (``egress-unproven``).
+- Silence or a refusal in an address family in which nobody greeted us is our own until shown
+  otherwise (``egress-unproven``): a firewall of ours may drop or reject port 25.
 - An address in a family that our machine has no route for does not hide a failure seen at another
   address of the host: a sender without that family meets exactly this failure. Where nothing but
   silence was seen elsewhere, the host stays ``inconclusive`` (case 27).

@@ -8,6 +8,7 @@ where it is not. With TLS up, authentication decides.
 from scanner.judge.examination import ExaminedProbe, Need
 from scanner.judge.matching import Match
 from scanner.judge.outcomes import judged, probe_detail, reply_code_of
+from scanner.judge.throttle import is_throttled
 from scanner.judge.tlsa import USAGE_DANE_EE, USAGE_DANE_TA, TlsaSet
 from scanner.model.observation import AddressObservation, ProbeError, ProbeStage, Vantage
 from scanner.model.policy import Policy
@@ -101,6 +102,8 @@ def _own_reason(probe: AddressObservation, vantage: Vantage) -> Reason | None:
     """
     if probe.error in _OWN:
         return _OWN[probe.error]
+    if is_throttled(probe):
+        return Reason.THROTTLED
     silent = probe.stage is ProbeStage.CONNECT and probe.error in (
         ProbeError.TIMEOUT,
         ProbeError.UNREACHABLE,

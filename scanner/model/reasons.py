@@ -97,6 +97,7 @@ class Reason(StrEnum):
     RESOLVER_NOT_VALIDATING = "resolver-not-validating"
     NO_ROUTE = "no-route"
     EGRESS_UNPROVEN = "egress-unproven"
+    THROTTLED = "throttled"
     OWN_RESOURCES = "own-resources"
     OWN_LOOKUP_FAILED = "own-lookup-failed"
     CHECK_DEADLINE = "check-deadline"

@@ -53,9 +53,17 @@ _OWN_SIDE = Section(
             ),
             _own(
                 Reason.EGRESS_UNPROVEN,
-                "No SMTP connection of this address family has been answered in this run, so the"
-                " silence may be our own.",
-                "Check that the network lets the scanner reach port 25; many providers block it.",
+                "No mail server of this address family is known to have greeted the scanner at this"
+                " time, so that silence or a refusal may come from its own network.",
+                "Check that the network lets the scanner reach port 25; many providers block it. A"
+                " canary mail server (canary_mx) lets it know by itself.",
+            ),
+            _own(
+                Reason.THROTTLED,
+                "The host turned the scanner away for the number of its connections, which says"
+                " nothing about other senders.",
+                "Nothing: the host is left alone for longer. If it stays so, ask its operator to"
+                " allow the scanner's address, or check less often.",
             ),
             _own(
                 Reason.OWN_RESOURCES,

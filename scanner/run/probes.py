@@ -1,4 +1,4 @@
-"""Shared and polite probing: one probe per (host, address, SNI) in a pass, few at a time.
+"""Shared and polite probing: one probe per (host, address, SNI) in a while, few at a time.
 
 A probe that asks for both certificate algorithms is another one than a probe that does not; its
 two connections come one after the other, within one turn.
@@ -10,13 +10,17 @@ one door.
 Rules:
 
 * The limits hold for connections, whatever the host name: one at a time to one address with
-  ``min_gap_seconds`` between them, a few to one network, a cap over all.
-* They are taken in that order (address, network, all), so a queue before one slow host uses up
-  nobody else's place; and always in the same order, so nobody can wait in a circle.
+  ``min_gap_seconds`` between them, a few to one network, a cap over all; and so many a second to
+  one network and to one operator (the parent domain of the host name), with a burst.
+* They are taken in that order (address, rates, network, all), so a queue before one slow host uses
+  up nobody else's place; and always in the same order, so nobody can wait in a circle.
 * A caller that is cancelled while it leads a shared probe takes nobody with it: one of those who
   wait leads the next try.
 * An address found closed is closed for every host name at it.
-* What is kept is bounded in number and in octets, and forgotten when a new pass begins.
+* A server that turns us away for coming too often is left alone, twice as long each time. Whoever
+  asks meanwhile is given what it said, which judges to nothing (``scanner.judge.throttle``).
+* What is kept is bounded in number and in octets, forgotten when a new pass begins, and older than
+  ``fresh_seconds`` (failures: ``failures_fresh_seconds``) it answers nobody.
 """
 
 import ipaddress
@@ -30,10 +34,12 @@ from typing import Generic, TypeVar
 
 import trio
 
-from scanner.model.meter import Meter, NullMeter
-from scanner.model.names import Name
+from scanner.judge.throttle import is_throttled
+from scanner.model.meter import Meter, NullMeter, OwnMetric
+from scanner.model.names import Name, parent_of
 from scanner.model.observation import AddressObservation, HostAddress, ProbeError, ProbeStage
 from scanner.model.ports import Prober
+from scanner.run.manners import Backoff, BackoffLimits, Buckets, Rests
 
 _NOT_KEPT = frozenset({ProbeError.OWN_RESOURCES, ProbeError.NO_ROUTE})
 """Our own momentary trouble, found before any connection: the next one to ask may fare better."""
@@ -67,6 +73,34 @@ class SharingLimits:
     """Addresses remembered as closed for the rest of the pass; the oldest go first."""
     ipv4_network_bits: int = 24
     ipv6_network_bits: int = 48
+    fresh_seconds: float = math.inf
+    """How long a result serves others, from the beginning of its probe."""
+    failures_fresh_seconds: float = math.inf
+    """The same for a probe that did not reach TLS."""
+    network_per_second: float = 0.0
+    """Connections to one network; 0 is no bound beside those above."""
+    network_burst: int = 8
+    operator_per_second: float = 0.0
+    """Connections to the hosts of one operator, by the parent domain of the host name."""
+    operator_burst: int = 16
+    backoff: BackoffLimits = field(default_factory=BackoffLimits)
+
+
+def service_limits(limits: SharingLimits, *, fresh_seconds: float = 300.0) -> SharingLimits:
+    """Return ``limits`` with the manners of a service that comes back every hour.
+
+    Rates: 10,000 domains an hour are 3 probes a second over all, so even an operator that serves
+    half of them is reached in time. Failures are looked at afresh after a minute, the least time
+    between two looks that confirm each other.
+    """
+    return replace(
+        limits,
+        fresh_seconds=fresh_seconds,
+        failures_fresh_seconds=min(60.0, fresh_seconds),
+        min_gap_seconds=max(limits.min_gap_seconds, 1.0),
+        network_per_second=2.0,
+        operator_per_second=4.0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,11 +148,20 @@ class SharedProber:
         self._generation = 0
         self._flights: dict[_Key, _Flight] = {}
         self._kept = _Kept(self._limits.max_kept_results, self._limits.max_kept_octets)
-        self._dead: dict[str, AddressObservation] = {}
+        self._dead: dict[str, tuple[AddressObservation, float]] = {}
+        """By address, what was seen and until when it counts."""
+        self._backoff = Backoff(self._limits.backoff)
+        self._turned_away: dict[str, AddressObservation] = {}
         self._places = trio.CapacityLimiter(self._limits.max_concurrent)
         self._addresses: _Gates[str] = _Gates(1)
         self._networks: _Gates[_Network] = _Gates(self._limits.max_per_network)
-        self._rests = _Rests(self._limits.min_gap_seconds)
+        self._rests = Rests(self._limits.min_gap_seconds)
+        self._network_rates: Buckets[_Network] = Buckets(
+            per_second=self._limits.network_per_second, burst=self._limits.network_burst
+        )
+        self._operator_rates: Buckets[Name] = Buckets(
+            per_second=self._limits.operator_per_second, burst=self._limits.operator_burst
+        )
         self._probes = 0
         self._shared = 0
         self._in_flight = 0
@@ -172,47 +215,79 @@ class SharedProber:
     async def _lead(self, key: _Key, address: HostAddress) -> AddressObservation:
         flight = self._flights[key] = _Flight()
         try:
-            async with self._turn(address.address):
+            async with self._turn(key):
+                began_at = trio.current_time()
                 result = await self._probe_or_recall(key, address)
             flight.result = result
             if key.generation == self._generation and result.error not in _NOT_KEPT:
-                self._kept.add(key, result)
+                self._kept.add(key, result, until=began_at + self._fresh_for(result))
             return result
         finally:
             del self._flights[key]
             flight.done.set()
 
+    def _fresh_for(self, result: AddressObservation) -> float:
+        failed = result.error is not None
+        limits = self._limits
+        return limits.failures_fresh_seconds if failed else limits.fresh_seconds
+
     async def _probe_or_recall(self, key: _Key, address: HostAddress) -> AddressObservation:
-        """Probe, unless this address was just found closed under another host name.
+        """Probe, unless this address was just found closed, or is to be left alone.
 
         Whether a connection comes about does not depend on the host name or the SNI, and a
         thousand host names at one dead address must not wait a thousand time-outs, one by one.
         """
-        known = self._dead.get(address.address)
+        known = self._recalled(key.address)
         if known is not None:
             self._shared += 1
             return replace(
                 known, host=key.host, sni=key.sni, probe_id=str(uuid.uuid4()), attempts=0
             )
         self._probes += 1
+        began_at = trio.current_time()
         result = await self._prober.probe(
             key.host, address, key.sni, both_algorithms=key.both_algorithms
         )
-        if result.stage is ProbeStage.CONNECT and result.error in _SAME_FOR_EVERY_NAME:
-            if len(self._dead) >= self._limits.max_dead_addresses:
-                del self._dead[next(iter(self._dead))]
-            self._dead[address.address] = result
+        self._learn(result, began_at)
         return result
 
+    def _recalled(self, address: str) -> AddressObservation | None:
+        """Return what stands for a probe of ``address`` that must not or need not be made."""
+        if self._backoff.rests(address) and address in self._turned_away:
+            return self._turned_away[address]
+        dead, until = self._dead.get(address, (None, -math.inf))
+        return dead if trio.current_time() < until else None
+
+    def _learn(self, result: AddressObservation, began_at: float) -> None:
+        """Remember what ``result`` says of its address, whatever the host name."""
+        address = result.address
+        if is_throttled(result):
+            self._meter.count(OwnMetric.SMTP_THROTTLED)
+            self._backoff.strike(address)
+            if len(self._turned_away) >= self._limits.backoff.max_addresses:
+                del self._turned_away[next(iter(self._turned_away))]
+            self._turned_away[address] = result
+        elif result.stage is not ProbeStage.CONNECT:
+            self._backoff.pardon(address)
+            self._turned_away.pop(address, None)
+        elif result.error in _SAME_FOR_EVERY_NAME:
+            if len(self._dead) >= self._limits.max_dead_addresses:
+                del self._dead[next(iter(self._dead))]
+            self._dead[address] = (result, began_at + self._fresh_for(result))
+
     @asynccontextmanager
-    async def _turn(self, address: str) -> AsyncIterator[None]:
+    async def _turn(self, key: _Key) -> AsyncIterator[None]:
         """Hold everything one connection needs, and give it all back."""
+        address = key.address
         network = _network_of(address, self._limits)
         self._waiting += 1
         waiting = True
         try:
             async with self._addresses.hold(address):
-                await self._rests.wait(address)
+                if self._recalled(address) is None:
+                    await self._rests.wait(address)
+                    await self._network_rates.take(network)
+                    await self._operator_rates.take(parent_of(key.host))
                 async with self._networks.hold(network), self._places:
                     self._waiting -= 1
                     waiting = False
@@ -257,30 +332,6 @@ class _Gates(Generic[_K]):
                 del self._gates[key]
 
 
-class _Rests:
-    """When each address may be contacted again; past rests are dropped, oldest first."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._until: OrderedDict[str, float] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._until)
-
-    async def wait(self, address: str) -> None:
-        """Wait until ``address`` has rested."""
-        await trio.sleep_until(max(self._until.get(address, -math.inf), trio.current_time()))
-
-    def begin(self, address: str) -> None:
-        """Let ``address`` rest from now on."""
-        now = trio.current_time()
-        if self._seconds > 0:
-            self._until.pop(address, None)
-            self._until[address] = now + self._seconds
-        while self._until and next(iter(self._until.values())) <= now:
-            self._until.popitem(last=False)
-
-
 class _Kept:
     """Results, least recently used first, bounded in number and octets."""
 
@@ -288,29 +339,38 @@ class _Kept:
         self._max_results = max_results
         self._max_octets = max_octets
         self._octets = 0
-        self._results: OrderedDict[_Key, AddressObservation] = OrderedDict()
+        self._results: OrderedDict[_Key, tuple[AddressObservation, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._results)
 
     def get(self, key: _Key) -> AddressObservation | None:
-        result = self._results.get(key)
-        if result is not None:
-            self._results.move_to_end(key)
+        result, until = self._results.get(key, (None, math.inf))
+        if result is None:
+            return None
+        if trio.current_time() >= until:
+            self._drop(key)
+            return None
+        self._results.move_to_end(key)
         return result
 
-    def add(self, key: _Key, result: AddressObservation) -> None:
-        self._results[key] = result
+    def add(self, key: _Key, result: AddressObservation, *, until: float) -> None:
+        """Keep ``result`` until then, in place of an older one."""
+        self._drop(key)
+        self._results[key] = (result, until)
         self._octets += _octets_of(result)
         while len(self._results) > self._max_results or self._octets > self._max_octets:
-            _, dropped = self._results.popitem(last=False)
-            self._octets -= _octets_of(dropped)
+            self._drop(next(iter(self._results)))
 
     def drop_failures(self) -> None:
-        for key, result in list(self._results.items()):
+        for key, (result, _) in list(self._results.items()):
             if result.error is not None:
-                del self._results[key]
-                self._octets -= _octets_of(result)
+                self._drop(key)
+
+    def _drop(self, key: _Key) -> None:
+        dropped = self._results.pop(key, None)
+        if dropped is not None:
+            self._octets -= _octets_of(dropped[0])
 
     def clear(self) -> None:
         self._results.clear()

@@ -197,7 +197,7 @@ def test_case_81_no_certificate_with_usable_records_fails(error: ProbeError | No
 @pytest.mark.parametrize(
     ("error", "text", "reason", "code"),
     [
-        (ProbeError.REPLY_TRANSIENT, "4.7.0 too many", Reason.GREETING_DEFERRED, "4.7.0"),
+        (ProbeError.REPLY_TRANSIENT, "4.3.2 shutting down", Reason.GREETING_DEFERRED, "4.3.2"),
         (ProbeError.REPLY_PERMANENT, "5.7.1 blocked", Reason.GREETING_REJECTED, "5.7.1"),
         (ProbeError.REPLY_PERMANENT, "go away", Reason.GREETING_REJECTED, None),
         (ProbeError.REPLY_PERMANENT, "4.7.1 odd", Reason.GREETING_REJECTED, None),
@@ -218,6 +218,50 @@ def test_case_86_87_rejected_connection_is_down_and_no_missing_starttls(
     assert (verdict.reason, verdict.code, verdict.result_type) == (reason, code, None)
     assert verdict.transient
     assert judgement.of(RFC).code == code
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (421, "4.7.0 too many connections"),
+        (421, "mx1.p.test closing connection"),
+        (450, "4.7.1 Error: too much mail from 192.0.2.7"),
+        (451, "Connection rate limit exceeded"),
+        (452, "4.4.5 congestion"),
+    ],
+)
+@pytest.mark.parametrize("stage", [ProbeStage.GREETING, ProbeStage.EHLO])
+def test_case_86_a_server_that_we_visit_too_often_says_nothing_about_itself(
+    number: int, text: str, stage: ProbeStage
+) -> None:
+    """Case 86: other senders are not turned away for our connections, so the verdict is kept."""
+    world = base(1)
+    world.probe(
+        "mx1.p.test",
+        stage=stage,
+        error=ProbeError.REPLY_TRANSIENT,
+        reply_code=number,
+        reply_text=text,
+    )
+    judgement = world.judge()
+    assert summary(judgement) == ("inconclusive", "inconclusive")
+    assert judgement.of(EXO).reason is Reason.THROTTLED
+    assert judgement.of(EXO).code is None
+
+
+def test_a_temporary_code_of_the_server_is_never_given_in_class_5() -> None:
+    """The server said 4.3.2; what the sender reports in the end is that mail has expired."""
+    world = base(1)
+    world.probe(
+        "mx1.p.test",
+        stage=ProbeStage.GREETING,
+        error=ProbeError.REPLY_TRANSIENT,
+        reply_code=450,
+        reply_text="4.3.2 system not accepting messages",
+    )
+    judgement = world.judge()
+    assert (judgement.of(EXO).code, judgement.of(EXO).final_code) == ("4.3.2", "5.4.300")
+    assert (judgement.of(RFC).code, judgement.of(RFC).final_code) == ("4.3.2", "5.4.7")
 
 
 @pytest.mark.parametrize("helo", [False, True], ids=["ehlo", "helo-only"])

@@ -73,9 +73,19 @@ def weighed(
 
 
 def together(
-    *hosts: Weighed, mx_secure: bool = True, domain_scope: bool = False, unseen: bool = False
+    *hosts: Weighed,
+    mx_secure: bool = True,
+    domain_scope: bool = False,
+    unseen: bool = False,
+    unseen_may_fail: bool = True,
 ) -> Aggregate:
-    return aggregate(hosts, mx_secure=mx_secure, domain_scope=domain_scope, unseen=unseen)
+    return aggregate(
+        hosts,
+        mx_secure=mx_secure,
+        domain_scope=domain_scope,
+        unseen=unseen,
+        unseen_may_fail=unseen_may_fail,
+    )
 
 
 AUTH = weighed(H.AUTHENTICATED)
@@ -200,7 +210,32 @@ def test_failure_of_all_hosts_is_not_claimed_while_some_were_left_out(
     """Beyond our bound there may be one that works."""
     found = together(*hosts, unseen=True)
     assert (found.verdict, found.reason) == (V.INCONCLUSIVE, Reason.MX_TOO_MANY)
-    assert together(AUTH, unseen=True).verdict is V.PROTECTED
+
+
+@pytest.mark.parametrize("hosts", [[AUTH], [ENC], [AUTH, OPP], [OPP], [AUTH, DOWN]])
+def test_no_protection_is_claimed_while_some_hosts_were_left_out(hosts: list[Weighed]) -> None:
+    """One of them may be a way round DANE, or fail."""
+    found = together(*hosts, unseen=True)
+    assert (found.verdict, found.reason) == (V.INCONCLUSIVE, Reason.MX_TOO_MANY)
+
+
+def test_what_hosts_that_were_left_out_cannot_change_is_claimed_all_the_same() -> None:
+    """Degraded it is already; and without DANE whatever answers delivers."""
+    assert together(AUTH, FAIL, unseen=True).verdict is V.DEGRADED
+    found = together(OPP, mx_secure=False, unseen=True, unseen_may_fail=False)
+    assert found.verdict is V.OPPORTUNISTIC
+
+
+def test_protected_is_not_claimed_of_a_domain_with_more_hosts_than_were_looked_at() -> None:
+    """The same through the whole judge; the finding says how many were left out."""
+    seen = base(1).observe()
+    assert summary(judge(seen, policy=Policy(), now=NOW)) == ("protected", "protected")
+    judgement = judge(
+        replace(seen, route=replace(seen.route, hosts_ignored=5)), policy=Policy(), now=NOW
+    )
+    assert summary(judgement) == BOTH_LOST
+    assert judgement.of(EXO).reason is Reason.MX_TOO_MANY
+    assert Reason.MX_TOO_MANY in codes(judgement)
 
 
 def test_headline_of_a_stopped_domain_is_the_host_tried_last() -> None:

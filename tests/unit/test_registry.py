@@ -17,6 +17,7 @@ OWN_SIDE = {
     Reason.OWN_LOOKUP_FAILED,
     Reason.NO_ROUTE,
     Reason.EGRESS_UNPROVEN,
+    Reason.THROTTLED,
     Reason.OWN_RESOURCES,
     Reason.CHECK_DEADLINE,
     Reason.CHAIN_WORK_LIMIT,

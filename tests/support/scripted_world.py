@@ -165,7 +165,7 @@ def one_host_check(
         zone=Name(domain),
         status=zone,
         observed_at=sample.NOW,
-        reason=None if zone is DnssecStatus.SECURE else DnssecReason.SIGNATURE_EXPIRED,
+        reason=None if zone is DnssecStatus.SECURE else DnssecReason.RRSIG_EXPIRED,
     )
     return replace(check, observation=replace(check.observation, zones=(seen,)))
 

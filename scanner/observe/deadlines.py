@@ -13,11 +13,11 @@ import trio
 
 
 class Wait(Protocol):
-    """Something that is settled, or ends without result when its time is up."""
+    """Something that ends without result when its time is up."""
 
     @property
-    def settled(self) -> bool:
-        """Whether there is nothing to end any more."""
+    def due(self) -> float:
+        """When that is (trio's clock), infinity when there is nothing to end any more."""
         ...
 
     def expire(self) -> None:
@@ -36,12 +36,13 @@ class Deadlines:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, until: float, wait: Wait) -> None:
-        """End ``wait`` at ``until`` (trio's clock) unless it is settled by then."""
+    def add(self, wait: Wait) -> None:
+        """End ``wait`` when it is due; it may be put off meanwhile, but not brought forward."""
+        due = wait.due
         self._added += 1
-        heapq.heappush(self._heap, (until, self._added, wait))
-        if self._scope is not None and until < self._scope.deadline:
-            self._scope.deadline = until
+        heapq.heappush(self._heap, (due, self._added, wait))
+        if self._scope is not None and due < self._scope.deadline:
+            self._scope.deadline = due
 
     async def run(self) -> None:
         """End what is due, for ever."""
@@ -50,13 +51,31 @@ class Deadlines:
                 await trio.sleep_forever()
 
     def _next(self) -> float:
-        """End what is due and return when something is due again."""
+        """End what is due and return when to look again."""
         now = trio.current_time()
         while self._heap:
-            until, _, wait = self._heap[0]
-            if not wait.settled:
-                if until > now:
-                    return until
-                wait.expire()
-            heapq.heappop(self._heap)
+            noted, number, wait = self._heap[0]
+            due = wait.due
+            if noted < due < math.inf:
+                heapq.heapreplace(self._heap, (due, number, wait))
+            elif now < due < math.inf:
+                return due
+            else:
+                heapq.heappop(self._heap)
+                if due <= now:
+                    wait.expire()
         return math.inf
+
+
+_of_this_run: trio.lowlevel.RunVar[Deadlines] = trio.lowlevel.RunVar("danewatch deadlines")
+
+
+def deadlines() -> Deadlines:
+    """Return the one timer of this run of trio, begun when first asked for."""
+    try:
+        return _of_this_run.get()
+    except LookupError:
+        made = Deadlines()
+        _of_this_run.set(made)
+        trio.lowlevel.spawn_system_task(made.run, name="danewatch deadlines")
+        return made

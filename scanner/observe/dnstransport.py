@@ -7,7 +7,6 @@ import trio
 
 from scanner.model.dnssec import SignedMessage
 from scanner.model.observation import Question
-from scanner.observe.deadlines import Deadlines
 from scanner.observe.dnsserver import DnsLimits, ServerAddress
 from scanner.observe.dnsstatistics import Counters
 from scanner.observe.dnstcp import TcpChannel
@@ -82,8 +81,6 @@ class SocketTransport:
             for server in servers
         }
         self._names = {server: str(server) for server in servers}
-        self._nursery = nursery
-        self._deadlines: Deadlines | None = None
 
     async def ask(
         self,
@@ -110,23 +107,15 @@ class SocketTransport:
     ) -> Reply | None:
         """See ``TimedTransport.ask_until``."""
         return await self._datagrams[server].ask_until(
-            question, self._timer(), until, checking_disabled=checking_disabled
+            question, until, checking_disabled=checking_disabled
         )
 
     async def fetch_until(
         self, server: ServerAddress, question: Question, until: float
     ) -> SignedMessage | None:
         """See ``TimedTransport.fetch_until``."""
-        got = await self._datagrams[server].exchange_until(
-            question, self._timer(), until, checking_disabled=True
-        )
+        got = await self._datagrams[server].exchange_until(question, until, checking_disabled=True)
         if got is None:
             return None
         query_id, wire = got
         return decode_usual(question, query_id=query_id, wire=wire, server=self._names[server])
-
-    def _timer(self) -> Deadlines:
-        if self._deadlines is None:
-            self._deadlines = Deadlines()
-            self._nursery.start_soon(self._deadlines.run)
-        return self._deadlines

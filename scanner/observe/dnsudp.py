@@ -17,7 +17,6 @@ import socket
 import trio
 
 from scanner.model.observation import Question
-from scanner.observe.deadlines import Deadlines
 from scanner.observe.dnsserver import DnsLimits, OwnSideError, ServerAddress
 from scanner.observe.dnsstatistics import Counters
 from scanner.observe.inflight import InFlight, random_below
@@ -56,12 +55,10 @@ class UdpPool:
         )
 
     async def ask_until(
-        self, question: Question, deadlines: Deadlines, until: float, *, checking_disabled: bool
+        self, question: Question, until: float, *, checking_disabled: bool
     ) -> Reply | None:
         """Like ``ask``, but return None when no reply has come by ``until``."""
-        got = await self.exchange_until(
-            question, deadlines, until, checking_disabled=checking_disabled
-        )
+        got = await self.exchange_until(question, until, checking_disabled=checking_disabled)
         if got is None:
             return None
         query_id, wire = got
@@ -82,7 +79,7 @@ class UdpPool:
         return query_id, reply
 
     async def exchange_until(
-        self, question: Question, deadlines: Deadlines, until: float, *, checking_disabled: bool
+        self, question: Question, until: float, *, checking_disabled: bool
     ) -> tuple[int, bytes] | None:
         """Like ``exchange``, but return None when no reply has come by ``until``."""
         sock = self._pick_socket()
@@ -95,7 +92,7 @@ class UdpPool:
                 if scope.cancelled_caught:
                     return None
             self._counters.count_query(question.rdtype, stream=False)
-            reply = await sock.in_flight.wait_until(query_id, deadlines, until)
+            reply = await sock.in_flight.wait_until(query_id, until)
         finally:
             sock.release(query_id)
         return None if reply is None else (query_id, reply)

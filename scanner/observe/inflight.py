@@ -5,6 +5,7 @@ message that belongs to no waiting question (late, duplicated, forged) is droppe
 error, or anybody able to send us datagrams could cause one.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import trio
 
 from scanner.model.observation import Question
-from scanner.observe.deadlines import Deadlines
+from scanner.observe.deadlines import deadlines
 from scanner.wire.dnsframe import HEADER_OCTETS, MalformedResponseError
 from scanner.wire.dnsmsg import echoes_question
 from scanner.wire.dnsquery import UnencodableNameError, question_octets
@@ -70,6 +71,12 @@ class _Waiting:
     wire: bytes | None = None
     failure: Failure | None = None
     settled: bool = False
+    until: float = math.inf
+
+    @property
+    def due(self) -> float:
+        """When to give up (``scanner.observe.deadlines.Wait``)."""
+        return math.inf if self.settled else self.until
 
     def settle(self, wire: bytes | None, failure: Failure | None) -> None:
         """Take the outcome, none for "no more time", and wake the task that waits."""
@@ -79,7 +86,7 @@ class _Waiting:
             self.task = None
 
     def expire(self) -> None:
-        """End without a reply (``scanner.observe.deadlines.Wait``)."""
+        """End without a reply."""
         self.settle(None, None)
 
     def abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
@@ -133,11 +140,12 @@ class InFlight:
         assert wire is not None
         return wire
 
-    async def wait_until(self, query_id: int, deadlines: Deadlines, until: float) -> bytes | None:
+    async def wait_until(self, query_id: int, until: float) -> bytes | None:
         """Like ``wait``, but return None when nothing has come by ``until`` (trio's clock)."""
         waiting = self._waiting[query_id]
         if not waiting.settled:
-            deadlines.add(until, waiting)
+            waiting.until = until
+            deadlines().add(waiting)
         return await self._wait(waiting)
 
     @staticmethod

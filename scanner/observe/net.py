@@ -9,15 +9,20 @@ No deadlines here: the caller sets them. Cancellation always passes through.
 """
 
 import errno
+import math
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Self
 
 import trio
 
 from scanner.model.observation import ProbeError
+from scanner.observe.deadlines import deadlines
 
+DEFAULT_OCTETS = 65_536
+"""Octets read at once where nobody says how many."""
 OPEN_STREAM_ERRORS = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 _OWN_RESOURCES = frozenset(
@@ -54,18 +59,137 @@ class PeerError(Exception):
         self.detail = detail
 
 
+class TimeUpError(PeerError):
+    """The time for a step was up; nothing is said of the connection."""
+
+
+class ExpiredError(Exception):
+    """The time of a ``TcpStream`` was up."""
+
+
+class TcpStream(trio.abc.Stream):
+    """A TCP connection that keeps its own time, and waits before it reads.
+
+    Beside ``trio.SocketStream``: no cancel scope for a deadline, no attempt to read what cannot be
+    there yet, and no checkpoint after sending what the kernel takes at once. Waits end at ``until``
+    (trio's clock) with ExpiredError.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock: socket.socket | None = sock
+        self._until = math.inf
+        self._noted = math.inf
+        self._waits = 0
+        self._expired = False
+
+    @property
+    def family(self) -> int:
+        """The address family, ``socket.AF_INET`` or ``AF_INET6``."""
+        return self._open_socket().family
+
+    def end_at(self, until: float) -> None:
+        """End every wait from now on at ``until``."""
+        self._until = until
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of ``data``. Raises OSError, ClosedResourceError, ExpiredError."""
+        rest = memoryview(data)
+        while True:
+            sock = self._open_socket()
+            with suppress(BlockingIOError):
+                rest = rest[sock.send(rest) :]
+            if not rest:
+                return
+            await self._wait(trio.lowlevel.wait_writable)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the kernel takes something."""
+        await self._wait(trio.lowlevel.wait_writable)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return some octets, b"" at the end. Raises OSError, ClosedResourceError, ExpiredError."""
+        while True:
+            await self._wait(trio.lowlevel.wait_readable)
+            try:
+                return self._open_socket().recv(max_bytes or DEFAULT_OCTETS)
+            except BlockingIOError:
+                pass
+
+    async def aclose(self) -> None:
+        """Close."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Close at once; who waits gets ClosedResourceError."""
+        if self._sock is not None:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+            self._sock = None
+
+    @property
+    def due(self) -> float:
+        """When the wait ends (``scanner.observe.deadlines.Wait``)."""
+        return math.inf if self._sock is None else self._until
+
+    def expire(self) -> None:
+        """End the wait, if there is one."""
+        self._noted = math.inf
+        if self._waits and self._sock is not None:
+            self._expired = True
+            trio.lowlevel.notify_closing(self._sock)
+
+    async def _wait(self, wait: Callable[[socket.socket], Awaitable[None]]) -> None:
+        sock = self._open_socket()
+        if self._until < self._noted:
+            self._noted = self._until
+            deadlines().add(self)
+        self._waits += 1
+        try:
+            await wait(sock)
+        except trio.ClosedResourceError:
+            if self._expired:
+                self._expired = False
+                raise ExpiredError from None
+            raise
+        finally:
+            self._waits -= 1
+
+    def _open_socket(self) -> socket.socket:
+        if self._sock is None:
+            raise trio.ClosedResourceError("the connection was closed")
+        return self._sock
+
+
 class PeerStream:
     """A byte stream to one peer that raises nothing but PeerError (and cancellation)."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
+        self._tcp = stream if isinstance(stream, TcpStream) else None
+        self._until = math.inf
+        self._late: Callable[[], TimeUpError] = _never
+
+    def end_at(self, until: float, late: Callable[[], TimeUpError]) -> None:
+        """Let every wait from now on end at ``until`` (trio's clock), with ``late()`` raised."""
+        self._until, self._late = until, late
+        if self._tcp is not None:
+            self._tcp.end_at(until)
 
     async def send(self, data: bytes) -> None:
         """Send all of ``data``. Raises PeerError."""
         try:
-            await self._stream.send_all(data)
+            if self._tcp is not None:
+                await self._tcp.send_all(data)
+                return
+            with trio.CancelScope(deadline=self._until) as scope:
+                await self._stream.send_all(data)
         except OPEN_STREAM_ERRORS as error:
             raise translate(error) from error
+        except ExpiredError:
+            raise self._late() from None
+        if scope.cancelled_caught:
+            raise self._late()
 
     async def receive(self, max_octets: int) -> bytes:
         """Return at least one octet and at most ``max_octets``; b"" once the peer has closed.
@@ -73,12 +197,21 @@ class PeerStream:
         Raises PeerError.
         """
         try:
-            return bytes(await self._stream.receive_some(max_octets))
+            if self._tcp is not None:
+                return await self._tcp.receive_some(max_octets)
+            with trio.CancelScope(deadline=self._until):
+                return bytes(await self._stream.receive_some(max_octets))
         except OPEN_STREAM_ERRORS as error:
             raise translate(error) from error
+        except ExpiredError:
+            pass
+        raise self._late()
 
     async def aclose(self) -> None:
         """Close at once, without farewell; works in a cancelled scope too."""
+        if self._tcp is not None:
+            self._tcp.close()
+            return
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(self._stream)
 
@@ -87,6 +220,11 @@ class PeerStream:
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
+
+
+def _never() -> TimeUpError:
+    """What a stream without a deadline would raise at its end."""
+    return TimeUpError(ProbeError.TIMEOUT, "the time was up")
 
 
 Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
@@ -114,7 +252,9 @@ async def connect_tcp(address: str, port: int) -> trio.abc.Stream:
         raise PeerError(_before_sending(error.errno), _words(error)) from error
     try:
         await _connect(sock, address, port)
-        return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        # Each message waits for an answer, so none must wait for more to send (RFC 9293 §3.7.4).
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return TcpStream(sock)
     except BaseException:
         sock.close()
         raise

@@ -19,9 +19,8 @@ Rules:
   that it is never held against a partner nor stops a pass. Cancellation is never caught.
 """
 
-import contextlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -42,7 +41,14 @@ from scanner.model.observation import (
     ProbeTimings,
 )
 from scanner.model.ports import Clock
-from scanner.observe.net import Connect, PeerError, PeerStream, connect_tcp, open_stream
+from scanner.observe.net import (
+    Connect,
+    PeerError,
+    PeerStream,
+    TimeUpError,
+    connect_tcp,
+    open_stream,
+)
 from scanner.observe.tls import Algorithm, TlsFacts, TlsStream, client_context, handshake
 from scanner.wire.smtp import (
     Event,
@@ -111,6 +117,10 @@ class ProbeLimits:
 
 class ByteStream(Protocol):
     """What the conversation needs of a connection, in the clear or under TLS."""
+
+    def end_at(self, until: float, late: Callable[[], TimeUpError]) -> None:
+        """Let every wait from now on end at ``until``, with ``late()`` raised."""
+        ...
 
     async def send(self, data: bytes) -> None:
         """Send all of ``data``. Raises PeerError."""
@@ -221,8 +231,7 @@ class SmtpProber:
         """Return the connection, or report what the failure proves about our own egress."""
         address = attempt.target.address
         try:
-            with attempt.budget(self._limits.connect_seconds, "an answer to our connection"):
-                stream = await open_stream(self._connect, address.address, self._port)
+            stream = await attempt.connected(self._connect, self._port)
         except PeerError as error:
             if error.error is not ProbeError.OWN_RESOURCES:
                 proof = False if error.error is ProbeError.NO_ROUTE else None
@@ -346,12 +355,12 @@ class _Attempt:
         greeted = False
         try:
             while self.client.state not in (State.HANDSHAKE, State.CLOSED):
-                with self.budget(self._limits.reply_budget(self.client.state), self._awaited):
-                    events = await self._next_events(stream)
-                    if not greeted and any(isinstance(one, ReplyReceived) for one in events):
-                        greeted = True
-                        on_greeting(self.target.address)
-                    await self._act(stream, events)
+                self._allow(stream, self._limits.reply_budget(self.client.state), self._awaited)
+                events = await self._next_events(stream)
+                if not greeted and any(isinstance(one, ReplyReceived) for one in events):
+                    greeted = True
+                    on_greeting(self.target.address)
+                await self._act(stream, events)
         except PeerError:
             if self._error is None:
                 raise
@@ -359,8 +368,8 @@ class _Attempt:
     async def secure(self, stream: PeerStream, context: SSL.Context) -> TlsStream:
         """Do the handshake and keep its facts. Raises PeerError."""
         self._stage = ProbeStage.HANDSHAKE
-        with self.budget(self._limits.handshake_seconds, "the end of the handshake"):
-            secured = await handshake(stream, context, self.target.sni)
+        self._allow(stream, self._limits.handshake_seconds, lambda: "the end of the handshake")
+        secured = await handshake(stream, context, self.target.sni)
         self._facts = secured.facts
         self.reached("handshake_ms", ProbeStage.DONE)
         return secured
@@ -372,11 +381,11 @@ class _Attempt:
         same; the detail tells.
         """
         try:
-            with self.budget(self._limits.closing_seconds, "the replies after TLS"):
-                await self._act(secured, self.client.handshake_completed())
-                while self.client.state is not State.CLOSED:
-                    await self._act(secured, await self._next_events(secured))
-                await secured.send_close()
+            self._allow(secured, self._limits.closing_seconds, lambda: "the replies after TLS")
+            await self._act(secured, self.client.handshake_completed())
+            while self.client.state is not State.CLOSED:
+                await self._act(secured, await self._next_events(secured))
+            await secured.send_close()
         except PeerError as error:
             self.fail(error.error, error.detail)
 
@@ -408,6 +417,8 @@ class _Attempt:
         (a server that is full says 421 and closes, and our EHLO then finds nobody)."""
         try:
             await stream.send(data)
+        except TimeUpError:
+            raise
         except PeerError as error:
             self._lost = error
 
@@ -416,27 +427,34 @@ class _Attempt:
         begun = f" ({partial} octets of a line came)" if partial else ""
         return f"a whole reply in state {self.client.state.upper()}{begun}"
 
-    @contextlib.contextmanager
-    def budget(self, seconds: float, awaited: "str | Callable[[], str]") -> Iterator[None]:
-        """Give the block ``seconds``, within the deadline.
+    async def connected(self, connect: Connect, port: int) -> PeerStream:
+        """Return the connection. Raises PeerError, as ``_allow`` has it for one that is late."""
+        seconds = self._limits.connect_seconds
+        until = min(trio.current_time() + seconds, self._deadline)
+        with trio.move_on_at(until):
+            return await open_stream(connect, self.target.address.address, port)
+        raise self._late(until, seconds, "an answer to our connection")
 
-        Raises PeerError after it: TIMEOUT, or OWN_RESOURCES where we came back too late to know.
+    def _allow(self, stream: ByteStream, seconds: float, awaited: Callable[[], str]) -> None:
+        """Give ``stream`` ``seconds`` from now on, within the deadline.
+
+        Its waits raise PeerError after that: TIMEOUT, or OWN_RESOURCES where we came back too late
+        to know.
         """
         until = min(trio.current_time() + seconds, self._deadline)
-        with trio.move_on_at(until) as scope:
-            yield
-        if scope.cancelled_caught:
-            late = trio.current_time() - until
-            if late > self._limits.max_lag_seconds:
-                raise PeerError(
-                    ProbeError.OWN_RESOURCES,
-                    f"we were too busy for {late:.1f} s to read what the server sent",
-                )
-            waited = awaited if isinstance(awaited, str) else awaited()
-            limit = f"{seconds:g} s"
-            if until == self._deadline:
-                limit = f"the {self._limits.total_seconds:g} s of the whole probe"
-            raise PeerError(ProbeError.TIMEOUT, f"{waited} did not come within {limit}")
+        stream.end_at(until, lambda: self._late(until, seconds, awaited()))
+
+    def _late(self, until: float, seconds: float, awaited: str) -> TimeUpError:
+        late = trio.current_time() - until
+        if late > self._limits.max_lag_seconds:
+            return TimeUpError(
+                ProbeError.OWN_RESOURCES,
+                f"we were too busy for {late:.1f} s to read what the server sent",
+            )
+        limit = f"{seconds:g} s"
+        if until == self._deadline:
+            limit = f"the {self._limits.total_seconds:g} s of the whole probe"
+        return TimeUpError(ProbeError.TIMEOUT, f"{awaited} did not come within {limit}")
 
     # -- what was seen -------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ verified, and the octets read are counted here.
 
 import contextlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, _util, crypto
 
 from scanner.model.observation import ProbeError
-from scanner.observe.net import PeerError, PeerStream
+from scanner.observe.net import PeerError, PeerStream, TimeUpError
 
 CIPHERS = b"ALL:!aNULL:!eNULL:@SECLEVEL=0"
 GROUPS = b"X25519:P-256:P-384:P-521:X448:X25519MLKEM768"
@@ -44,6 +45,8 @@ MAX_CHAIN_OCTETS = 262_144
 """DER octets kept of one chain. Ours; OpenSSL's own limit of 102,400 usually comes first."""
 READ_OCTETS = 16_384
 """Octets asked of the socket at once: one full TLS record (RFC 8446 §5.1)."""
+OUTPUT_OCTETS = 2_048
+"""Octets fetched of OpenSSL at once to be sent: a hello and whatever else we say fits."""
 
 _ALERT = re.compile(r"\S+ alert (.+)|tlsv13? (.+)")
 """How OpenSSL words an alert it received: "tls alert handshake failure" in version 4, other first
@@ -115,6 +118,7 @@ def client_hello_octets(context: SSL.Context, sni: str = "mx." + "a" * 60 + ".ex
 async def handshake(stream: PeerStream, context: SSL.Context, sni: str | None) -> "TlsStream":
     """Do the handshake over ``stream`` and return the encrypted stream with its facts.
 
+    What ends the handshake on our side is sent with the first octets of the new stream.
     Raises PeerError: TLS_ALERT (the peer refused; the detail names the alert), TLS_PROTOCOL (what
     came is not a handshake we can follow), NO_CERTIFICATE, TOO_LARGE, CLOSED and what ``stream``
     raises.
@@ -131,11 +135,12 @@ async def handshake(stream: PeerStream, context: SSL.Context, sni: str | None) -
             pass
         except SSL.Error as error:
             failure = _translate(error)
-        await _flush(stream, connection, tolerate_loss=done or failure is not None)
+        if done:
+            # Our last message goes out with the first one under TLS, in one packet.
+            return TlsStream(stream, connection, _facts(connection))
+        await _flush(stream, connection, tolerate_loss=failure is not None)
         if failure is not None:
             raise failure
-        if done:
-            return TlsStream(stream, connection, _facts(connection))
         data = await stream.receive(READ_OCTETS)
         if not data:
             raise PeerError(ProbeError.CLOSED, "the server closed the connection in the handshake")
@@ -153,6 +158,10 @@ class TlsStream:
         self._stream = stream
         self._connection = connection
         self.facts = facts
+
+    def end_at(self, until: float, late: Callable[[], TimeUpError]) -> None:
+        """See ``PeerStream.end_at``."""
+        self._stream.end_at(until, late)
 
     async def send(self, data: bytes) -> None:
         """Send all of ``data`` (at most one record, 16 KiB). Raises PeerError."""
@@ -252,9 +261,13 @@ def _pending_output(connection: SSL.Connection) -> bytes:
     pieces: list[bytes] = []
     while True:
         try:
-            pieces.append(connection.bio_read(READ_OCTETS))
+            piece = connection.bio_read(OUTPUT_OCTETS)
         except SSL.WantReadError:
-            return b"".join(pieces)
+            break
+        pieces.append(piece)
+        if len(piece) < OUTPUT_OCTETS:  # a memory BIO gives all it has
+            break
+    return b"".join(pieces)
 
 
 async def _flush(stream: PeerStream, connection: SSL.Connection, *, tolerate_loss: bool) -> None:

@@ -9,7 +9,7 @@ import trio
 from scanner.model.observation import HostAddress, ProbeError, ProbeStage
 from scanner.model.vocabulary import Family
 from scanner.observe import net
-from scanner.observe.net import PeerError, PeerStream, connect_tcp, translate
+from scanner.observe.net import PeerError, PeerStream, TcpStream, connect_tcp, translate
 
 HERE = HostAddress(address="127.0.0.1", family=Family.IPV4, status=None)
 
@@ -81,8 +81,8 @@ async def test_an_ipv6_address_is_connected_over_ipv6() -> None:
     listeners = await trio.open_tcp_listeners(0, host="::1")
     port = listeners[0].socket.getsockname()[1]
     stream = await connect_tcp("::1", port)
-    assert isinstance(stream, trio.SocketStream)
-    assert stream.socket.family == socket.AF_INET6
+    assert isinstance(stream, TcpStream)
+    assert stream.family == socket.AF_INET6
     await stream.aclose()
     await listeners[0].aclose()
 

@@ -34,9 +34,10 @@ async def shake_hands(stage, script, sni="mx.test") -> TlsFacts:
     """Return what a handshake with a scripted server shows."""
     stream = PeerStream(await stage.in_memory(script)("192.0.2.1", 25))
     async with stream:
-        facts = (await handshake(stream, CONTEXT, sni)).facts
+        secured = await handshake(stream, CONTEXT, sni)
+        await secured.send_close()  # and with it our last message of the handshake
         await trio.testing.wait_all_tasks_blocked()
-        return facts
+        return secured.facts
 
 
 def serving(server) -> Callable[..., Awaitable[None]]:

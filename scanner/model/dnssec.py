@@ -356,7 +356,8 @@ class ChainLink:
     insecure from this cut on, bogus or indeterminate. ``ds`` is what the parent publishes (for an
     anchor: the anchor), ``entry_keys`` the key tags by which DS and DNSKEY meet. ``rrsets`` are
     the DS, DNSKEY and denial record sets that were checked. ``expires_at`` is when this must be
-    looked at again. ``findings`` are those of this step alone.
+    looked at again. ``findings`` are those of this step alone. ``absent`` says that no zone begins
+    here because the zone above proves that there is no such name at all.
     """
 
     zone: Name
@@ -371,6 +372,7 @@ class ChainLink:
     findings: tuple[DnssecFinding, ...] = ()
     expires_at: datetime | None = None
     own_fault: str | None = None
+    absent: bool = False
 
 
 @record
@@ -412,10 +414,11 @@ class Validation:
         """The zone where the chain ends; None where it does not, or nothing tells."""
         if self.status is DnssecStatus.SECURE:
             return None
-        for link in self.chain:
-            if link.status is self.status:
+        ended = [link for link in self.chain if link.status is self.status]
+        for link in ended:
+            if link.reason is self.reason:
                 return link.zone
         for noted in self.findings:
             if noted.reason is self.reason:
                 return noted.zone
-        return self.zone
+        return ended[0].zone if ended else self.zone

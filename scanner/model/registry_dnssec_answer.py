@@ -219,7 +219,8 @@ _DENIALS = {
     R.DENIAL_CONTRADICTS: info(
         _WARNING,
         None,
-        "Records were answered that another valid proof denies: servers are not in step.",
+        "Records were answered that another valid proof denies: servers are not in step, or the"
+        " zone has just changed.",
         "Check that all name servers have the same version of the zone.",
     ),
     R.SOA_MISSING: info(

@@ -231,8 +231,14 @@ parent("p-ds-bit", BOGUS, bitmap("child", plus=("DS",)), child=PLAIN, reason="ds
 parent(
     "p-ds-bit-n3", BOGUS, bitmap("child", plus=("DS",)), child=PLAIN, **HASHED, reason="ds-bit-set"
 )
-parent("p-ns-bit", BOGUS, bitmap("child", minus=("NS",)), child=PLAIN)
-parent("p-ns-bit-n3", BOGUS, bitmap("child", minus=("NS",)), child=PLAIN, **HASHED)
+NS_BIT = "ds-ns-bit-missing"
+parent("p-ns-bit", BOGUS, bitmap("child", minus=("NS",)), child=PLAIN, reason=NS_BIT)
+parent("p-ns-bit-n3", BOGUS, bitmap("child", minus=("NS",)), child=PLAIN, **HASHED, reason=NS_BIT)
+HIDDEN = {"delegated": False, "ds": only()}
+NO_NS = "parent-without-ns"
+parent("p-hides", BOGUS, child=HIDDEN, reason=NO_NS)
+parent("p-hides-bare", BOGUS, child=HIDDEN, records="mx A 127.0.1.1", reason=NO_NS)
+parent("p-hides-plain", BOGUS, child=HIDDEN | PLAIN, records="mx A 127.0.1.1", reason=NO_NS)
 parent("p-soa-bit", BOGUS, bitmap("child", plus=("SOA",)), child=PLAIN, reason="ds-from-child")
 parent("p-optout", INSECURE, child=PLAIN, **OPT_OUT)
 parent("p-optout-signed", SECURE, **OPT_OUT)

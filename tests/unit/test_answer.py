@@ -385,3 +385,83 @@ def test_expiry_of_all_signatures_is_kept() -> None:
     found = lookup("example", RRType.MX, (ORG.signed(MX, ends=HOUR), []))
     ends = [check.expiration for rrset in found.rrsets for check in rrset.signatures]
     assert ends == [NOW + HOUR]
+
+
+# --- two versions of one zone, and zones their parents do not know of ----------------------------
+
+
+def test_data_beside_a_proof_of_none_is_a_contradiction() -> None:
+    """Good data stay good; that a valid proof denies them is told."""
+    nsec = records("example.", "NSEC", "zz.example. SOA NS RRSIG NSEC DNSKEY")
+    found = lookup("mail.example", RRType.A, (ORG.signed(A), ORG.signed(nsec)))
+    assert found.status is SECURE
+    assert [noted.reason for noted in found.findings] == [R.DENIAL_CONTRADICTS]
+    without = records("mail.example.", "NSEC", "zz.example. TXT RRSIG NSEC")
+    found = lookup("mail.example", RRType.A, (ORG.signed(A), ORG.signed(without)))
+    assert [noted.reason for noted in found.findings] == [R.DENIAL_CONTRADICTS]
+
+
+def test_a_proof_beside_data_that_does_not_touch_them_is_no_contradiction() -> None:
+    """Nor is one that does not hold."""
+    other = records("a.example.", "NSEC", "b.example. A RRSIG NSEC")
+    own = records("mail.example.", "NSEC", "zz.example. A RRSIG NSEC")
+    unsigned = records("example.", "NSEC", "zz.example. SOA NS RRSIG NSEC DNSKEY")
+    for authority in (ORG.signed(other), ORG.signed(own), [unsigned]):
+        found = lookup("mail.example", RRType.A, (ORG.signed(A), authority))
+        assert (found.status, found.findings) == (SECURE, ())
+
+
+def _ask_below(reply_to: Sections, *, absent: bool, rcode: int = 0) -> Answer:
+    """Ask for ``mail.example A`` where the walk has passed ``sub.example`` as no zone cut."""
+    cut = ChainLink(
+        zone=Name("sub.example"),
+        kind=LinkKind.NO_CUT,
+        status=SECURE,
+        parent=ORG.name,
+        absent=absent,
+    )
+    top = ChainLink(zone=ORG.name, kind=LinkKind.DELEGATION, status=SECURE)
+    steps = (Step(link=top, zone=ORG.zone()), Step(link=cut, zone=ORG.zone()))
+    question = Question(Name("mail.sub.example"), RRType.A)
+    conversation = validate_answer(question, TYPE_CODES[RRType.A], verifier())
+    try:
+        need = next(conversation)
+        while True:
+            if isinstance(need, WalkTo):
+                need = conversation.send(Path(steps=steps[: len(need.name)]))
+            else:
+                need = conversation.send(reply(question, *reply_to, rcode=rcode))
+    except StopIteration as end:
+        result: Answer = end.value
+        return result
+
+
+HIDDEN = Signer("sub.example.", slot=3)
+HIDDEN_A = records("mail.sub.example.", "A", "192.0.2.1")
+HIDDEN_NS = records("sub.example.", "NS", "ns.sub.example.")
+HIDDEN_SOA = records("sub.example.", "SOA", "ns.example. host.example. 1 2 3 4 300")
+
+
+def test_data_of_a_zone_that_the_parent_does_not_know_name_the_parent() -> None:
+    """The missing or strange signature is the consequence, and told second."""
+    found = _ask_below((HIDDEN.signed(HIDDEN_A), []), absent=True)
+    assert (found.status, found.reason) == (BOGUS, R.PARENT_WITHOUT_NS)
+    assert found.findings[0].reason is R.PARENT_WITHOUT_NS
+    assert (found.findings[0].zone, found.findings[0].owner) == ("example", "sub.example")
+    assert R.RRSIG_SIGNER_WRONG in {noted.reason for noted in found.findings}
+    plain = _ask_below(([HIDDEN_A], [HIDDEN_NS]), absent=True)
+    assert (plain.status, plain.reason) == (BOGUS, R.PARENT_WITHOUT_NS)
+
+
+def test_a_name_without_the_ns_bit_with_a_zone_below_it_names_the_bit() -> None:
+    """RFC 6840 §4.4."""
+    found = _ask_below(([HIDDEN_A], [HIDDEN_NS]), absent=False)
+    assert (found.status, found.reason) == (BOGUS, R.DS_NS_BIT_MISSING)
+    denied = _ask_below(([], [HIDDEN_SOA]), absent=False)
+    assert (denied.status, denied.reason) == (BOGUS, R.DS_NS_BIT_MISSING)
+
+
+def test_a_strange_signer_alone_makes_no_zone() -> None:
+    """A name that exists is no zone because somebody signs in its name."""
+    found = _ask_below((HIDDEN.signed(HIDDEN_A), []), absent=False)
+    assert (found.status, found.reason) == (BOGUS, R.RRSIG_SIGNER_WRONG)

@@ -19,6 +19,7 @@ from scanner.judge.budget import BudgetExceededError
 from scanner.judge.dnssec.aliases import TYPE_CNAME, TYPE_DNAME, Hop, find_alias
 from scanner.judge.dnssec.denial import TYPE_NSEC, TYPE_NSEC3, Denials, collect
 from scanner.judge.dnssec.findings import finding, rrset_findings, upstream_finding
+from scanner.judge.dnssec.hiddencut import hidden_cut
 from scanner.judge.dnssec.rrsig import Verifier
 from scanner.judge.dnssec.zone import Path, TrustedZone
 from scanner.model.canonical import CanonicalName, canonical, is_at_or_below, name_of
@@ -238,7 +239,8 @@ class _Answering:
             path = yield from self._walk(signer)
             zone = path.zone
             if zone is None:
-                return self._ended(path, rrset)
+                part = self._ended(path, rrset)
+                return self._hidden_cut(part, rrset.owner_labels, (rrset,), message) or part
             if zone.labels != signer:
                 continue  # no zone begins at the signer's name
             part = self._check(rrset, zone, message)
@@ -249,21 +251,45 @@ class _Answering:
         path = yield from self._walk(_side(rrset.owner_labels, rrset.rdtype))
         if path.zone is None and (failed is None or path.status is DnssecStatus.INSECURE):
             self._forget_since(start)  # what a zone that is not signed has for signatures
-            return self._ended(path, rrset)
+            part = self._ended(path, rrset)
+            return self._hidden_cut(part, rrset.owner_labels, (rrset,), message) or part
         if failed is not None and (path.zone is None or path.zone.labels in tried):
             return failed
         assert path.zone is not None
         part = self._check(rrset, path.zone, message)
+        hidden = self._hidden_cut(part, rrset.owner_labels, (rrset,), message)
+        if hidden is not None:
+            return hidden
         if rrset.rdtype == TYPE_CNAME and part.reason is DnssecReason.RRSIG_MISSING:
             self._note(DnssecReason.ALIAS_UNSIGNED, rrset.owner_labels, TYPE_CNAME, path.zone.name)
             reason = DnssecReason.ALIAS_UNSIGNED
             return _Part(status=DnssecStatus.BOGUS, reason=reason, zone=path.zone)
         return part
 
+    def _hidden_cut(
+        self,
+        part: _Part,
+        name: CanonicalName,
+        rrsets: Iterable[RRset],
+        message: SignedMessage,
+    ) -> _Part | None:
+        """Return ``part``, which is bogus, with the cause: a zone its parent does not know of."""
+        if part.status is not DnssecStatus.BOGUS:
+            return None
+        found = hidden_cut(name, rrsets, message, self.links)
+        if found is None:
+            return None
+        where, above, reason = found
+        self._note(reason, canonical(where), TYPE_DS, above)
+        return replace(part, reason=reason)
+
     def _check(self, rrset: RRset, zone: TrustedZone, message: SignedMessage) -> _Part:
         checked = self._verify(rrset, zone)
         part = _Part(status=checked.status, reason=checked.reason, zone=zone)
-        if checked.status is not DnssecStatus.SECURE or checked.wildcard is None:
+        if checked.status is not DnssecStatus.SECURE:
+            return part
+        if checked.wildcard is None:
+            self._look_for_contradiction(rrset, zone, message)
             return part
         encloser = canonical(checked.wildcard)[:-1]
         try:
@@ -276,6 +302,24 @@ class _Answering:
         self.proof = proof
         part = self._by_proof(proof, rrset.owner_labels, rrset.rdtype, zone)
         return replace(part, expanded=True)
+
+    def _look_for_contradiction(
+        self, rrset: RRset, zone: TrustedZone, message: SignedMessage
+    ) -> None:
+        """Note a proof beside good data that there are no such data: two versions of one zone."""
+        if not any(beside.rdtype in (TYPE_NSEC, TYPE_NSEC3) for beside in message.authority):
+            return
+        name, hashes, policy = rrset.owner_labels, self.work.hashes, self.work.policy
+        try:
+            denials = collect(message.authority, zone, self.work)
+            proofs = (
+                denials.deny_type(name, rrset.rdtype, hashes, policy),
+                denials.deny_name(name, hashes, policy),
+            )
+        except BudgetExceededError:
+            return
+        if any(proof.result is ProofResult.PROVEN for proof in proofs):
+            self._note(DnssecReason.DENIAL_CONTRADICTS, name, rrset.rdtype, zone.name)
 
     def _verify(self, rrset: RRset, zone: TrustedZone) -> CheckedRRset:
         checked = self.work.check(rrset, zone)
@@ -308,7 +352,9 @@ class _Answering:
         for signer in self._signers(proofs, name, self.rdtype):
             path = yield from self._walk(signer)
             if path.zone is None:
-                return self._end_denied(self._part_of(path), outcome, message)
+                part = self._part_of(path)
+                part = self._hidden_cut(part, name, proofs, message) or part
+                return self._end_denied(part, outcome, message)
             if path.zone.labels != signer:
                 continue
             part, proven = self._weigh_denial(name, outcome, message, path.zone)
@@ -320,10 +366,13 @@ class _Answering:
         if path.zone is None and (failed is None or path.status is DnssecStatus.INSECURE):
             # A zone above the cut proves nothing of names below it (RFC 6840 §4.1), nor need it.
             self._forget_since(start)
-            return self._end_denied(self._part_of(path), outcome, message)
+            part = self._part_of(path)
+            part = self._hidden_cut(part, name, proofs, message) or part
+            return self._end_denied(part, outcome, message)
         if failed is None:
             assert path.zone is not None
             failed, _ = self._weigh_denial(name, outcome, message, path.zone)
+        failed = self._hidden_cut(failed, name, proofs, message) or failed
         self.parts.append(failed)
         return self._finish(outcome)
 
@@ -517,6 +566,8 @@ class _Answering:
         chain = tuple(self.links.values())
         findings = [noted for link in chain if link.findings for noted in link.findings]
         findings += self.findings
+        if findings and weakest.reason is not None:
+            findings.sort(key=lambda noted: noted.reason is not weakest.reason)  # the cause leads
         last_zone = self.parts[-1].zone if self.parts else None
         no_ttl = outcome in (LookupOutcome.NODATA, LookupOutcome.NXDOMAIN) and not self.ttls
         return Answer(

@@ -183,6 +183,7 @@ class _Entering:
     status: DnssecStatus = DnssecStatus.SECURE
     reason: DnssecReason | None = None
     no_cut: bool = False
+    absent: bool = False
     zone: TrustedZone | None = None
     entry_keys: tuple[int, ...] = ()
     rrsets: list[CheckedRRset] = field(default_factory=list)
@@ -321,7 +322,7 @@ class _Entering:
         if proof.result is ProofResult.PROVEN and proof.cut:
             self.fail(DnssecReason.DELEGATION_UNSIGNED, TYPE_DS, parent.name)
         elif proof.result is ProofResult.PROVEN:
-            self.no_cut = True
+            self.no_cut, self.absent = True, proof.name_exists is False
         elif proof.result is ProofResult.PROVEN_INSECURE:
             self.fail(proof.reason or DnssecReason.OPT_OUT_SPAN, TYPE_DS, parent.name)
         else:
@@ -361,6 +362,7 @@ class _Entering:
             findings=tuple(self.findings),
             expires_at=self.work.now + timedelta(seconds=self._lifetime()),
             own_fault=self.own_fault,
+            absent=self.absent,
         )
         return Step(link=link, zone=zone if self.status is DnssecStatus.SECURE else None)
 
@@ -389,6 +391,9 @@ class _Entering:
         soas = [rrset for rrset in reply.authority if rrset.rdtype == TYPE_SOA]
         if self.labels != parent.labels and any(s.owner_labels == self.labels for s in soas):
             return DnssecReason.DS_FROM_CHILD
+        if any(is_below(s.owner_labels, parent.labels) for s in soas if not s.rrsigs):
+            # Of a zone in between, which was passed because the zone above denies it.
+            return DnssecReason.DS_NS_BIT_MISSING
         referral = any(
             rrset.rdtype == TYPE_NS and rrset.owner_labels == self.labels
             for rrset in reply.authority

@@ -32,6 +32,7 @@ from scanner.model.dnssec import (
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.dnssec_words import algorithm_name
 from scanner.model.names import Name
+from scanner.model.record import record
 from scanner.model.vocabulary import DnssecStatus
 
 TYPE_DS = 43
@@ -55,7 +56,7 @@ class ForecastPolicy:
     """Below, a key is going out of use (NIST SP 800-57 part 1, table 2: 112 bits of security)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Span:
     """The validity of one signature."""
 
@@ -69,7 +70,7 @@ class Span:
         return max(0.0, left / lifetime) if lifetime > 0 else 0.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Signed:
     """What is kept of one record set and its signatures.
 
@@ -86,7 +87,7 @@ class Signed:
     good: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class SigningHabit:
     """How late a zone renews its signatures, learnt from looks at it.
 
@@ -113,7 +114,7 @@ def learn(
     return SigningHabit(renewals=habit.renewals + 1, least_left=least)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ZoneHabits:
     """The habits of one zone: its keys are often signed elsewhere and at other times."""
 

@@ -1,19 +1,20 @@
 """A zone whose keys are trusted, and what one step of the walk towards it found."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from scanner.judge.dnssec.algorithms import LoadedKey, load_key
 from scanner.judge.dnssec.policy import DnssecPolicy
 from scanner.model.canonical import CanonicalName
 from scanner.model.dnssec import ChainLink, Dnskey
 from scanner.model.names import Name
+from scanner.model.record import record
 from scanner.model.vocabulary import DnssecStatus
 
 _KeyId = tuple[int, int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TrustedZone:
     """The apex of a zone and the keys that may sign its data.
 
@@ -56,7 +57,7 @@ def trusted_zone(
     return TrustedZone(name=name, labels=labels, keys=keys)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Step:
     """One step of the walk: what it found, and the zone to go on from.
 
@@ -67,7 +68,7 @@ class Step:
     zone: TrustedZone | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Path:
     """The steps from an anchor to a name, the last one the deepest that was needed.
 

@@ -83,7 +83,11 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """One table: a row is ``row``; ``time`` names the column that decides the partition."""
+    """One table: a row is ``row``; ``time`` names the column that decides the partition.
+
+    No two rows agree in all columns of ``unique_by``, so that a reader who sees a row in two files
+    (a merge is under way) can tell.
+    """
 
     name: str
     row: str
@@ -91,6 +95,7 @@ class Table:
     time: str
     columns: tuple[Column, ...]
     sort_by: tuple[str, ...]
+    unique_by: tuple[str, ...]
 
 
 def profile_prefix(profile: Profile) -> str:
@@ -154,6 +159,7 @@ DOMAIN_CHECKS = Table(
     partition=Partition.MONTH,
     time="observed_at",
     sort_by=("domain", "observed_at"),
+    unique_by=("run_id", "domain", "observed_at"),
     columns=(
         *_COMMON,
         _text("domain", "The domain, lower-case A-labels without the trailing dot."),
@@ -205,6 +211,7 @@ HOST_CHECKS = Table(
     partition=Partition.MONTH,
     time="observed_at",
     sort_by=("host", "observed_at"),
+    unique_by=("run_id", "host_check_id", "host", "address", "observed_at"),
     columns=(
         *_COMMON,
         _text("host_check_id", "Identifies the probe."),
@@ -271,6 +278,7 @@ ZONE_CHECKS = Table(
     partition=Partition.MONTH,
     time="observed_at",
     sort_by=("dns_zone", "observed_at"),
+    unique_by=("run_id", "dns_zone", "observed_at"),
     columns=(
         *_COMMON,
         _text("dns_zone", "The zone; the root is a dot."),
@@ -312,6 +320,7 @@ CERTIFICATES = Table(
     partition=Partition.YEAR,
     time="first_seen_at",
     sort_by=("sha256",),
+    unique_by=("sha256",),
     columns=(
         *_COMMON,
         _text("sha256", "SHA-256 of the DER certificate."),
@@ -338,6 +347,7 @@ TRANSITIONS = Table(
     partition=Partition.YEAR,
     time="observed_at",
     sort_by=("entity", "observed_at"),
+    unique_by=("event_id",),
     columns=(
         *_COMMON,
         _text("event_id", "UUIDv7 of the change; unique."),
@@ -393,6 +403,7 @@ RUNS = Table(
     partition=Partition.YEAR,
     time="started_at",
     sort_by=("started_at",),
+    unique_by=("run_id", "started_at", "ended_at"),
     columns=(
         *_COMMON,
         _time("started_at", "When the run, or this part of it, began."),

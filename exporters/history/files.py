@@ -11,16 +11,21 @@ process dies (flock(2)), so there is never a stale one to remove by hand.
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from exporters.schema import Partition, Table
 
 SUFFIX = ".parquet"
 TEMPORARY_SUFFIX = ".tmp"
+PLAN_PREFIX = ".compact-"
+PLAN_SUFFIX = ".json"
+"""A merge that is under way: ``.compact-OUTPUT.json``, see ``compaction``."""
 MERGED_NAMES = ".merged"
 """In each partition: the names of files that compactions took in and removed, one a line."""
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -60,11 +65,21 @@ def partition_of(table: Table, moment: datetime) -> str:
     return f"year={utc.year:04d}"
 
 
-def write_whole(directory: Path, name: str, data: bytes, *, owner: str) -> None:
+def write_whole(
+    directory: Path,
+    name: str,
+    data: bytes,
+    *,
+    owner: str,
+    check: Callable[[Path], None] | None = None,
+    replace: bool = False,
+) -> None:
     """Put ``data`` at ``directory/name``: whole and durable, or not there at all.
 
-    ``owner`` is the scanner; it marks the temporary file. Raises HistoryError, and leaves nothing
-    behind unless ``file_complete`` says otherwise.
+    ``owner`` is the scanner; it marks the temporary file. ``check`` looks at that file before it
+    gets its name, and raises HistoryError when it is not right. A file of that name is an error
+    unless ``replace``. Raises HistoryError, and leaves nothing behind unless ``file_complete`` says
+    otherwise.
     """
     final = directory / name
     temporary = directory / f".{owner}~{name}{TEMPORARY_SUFFIX}"
@@ -72,13 +87,17 @@ def write_whole(directory: Path, name: str, data: bytes, *, owner: str) -> None:
         _make_directories(directory)
         try:
             _write_synced(temporary, data)
-            if os.path.lexists(final):
+            if check is not None:
+                check(temporary)
+            if not replace and os.path.lexists(final):
                 raise FileExistsError(errno.EEXIST, "a file of that name exists", str(final))
             os.rename(temporary, final)
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+    except HistoryError:
+        raise
     except OSError as error:
         raise HistoryError(_explain("write", final, error), path=final) from error
     sync_name(final)
@@ -145,7 +164,7 @@ class DirectoryLock:
                 return  # some network file systems; the operator must not start two
             self.close()
             raise HistoryError(
-                f"{directory}: another danewatch with scanner_id {scanner_id!r} is writing here; "
+                f"{directory}: another danewatch {_who(scanner_id)} is writing here; "
                 "wait for it to end, or give this one a scanner_id or a directory of its own",
                 path=directory,
                 in_use=True,
@@ -158,41 +177,112 @@ class DirectoryLock:
             self._descriptor = None
 
 
+def _who(scanner_id: str) -> str:
+    is_scanner = _IDENTIFIER.match(scanner_id)
+    return f"with scanner_id {scanner_id!r}" if is_scanner else "that merges or removes files"
+
+
 def data_files(
     directory: Path, table: Table, *, newest_partitions: int | None = None
 ) -> list[Path]:
     """Return the Parquet files of ``table``, oldest partition first; none if there is no table.
 
-    Hidden names and names without the suffix are not data. ``newest_partitions`` leaves older
-    partitions out. Raises HistoryError when a directory cannot be listed.
+    Hidden names and names without the suffix are not data. Files that a merge under way has taken
+    in are left out once its output stands, so that each row is in one of the files returned.
+    ``newest_partitions`` leaves older partitions out. Raises HistoryError when a directory cannot
+    be listed.
     """
+    found = partitions(directory, table)
+    if newest_partitions is not None:
+        found = found[-newest_partitions:]
+    return [path for partition in found for path in files_in(partition)]
+
+
+def partitions(directory: Path, table: Table) -> list[Path]:
+    """Return the directories of the partitions of ``table``, oldest first. Raises HistoryError."""
     top = directory / table.name
-    try:
-        partitions = sorted(entry for entry in _visible(top) if (top / entry).is_dir())
-        if newest_partitions is not None:
-            partitions = partitions[-newest_partitions:]
-        return [
-            top / partition / name
-            for partition in partitions
-            for name in _visible(top / partition)
-            if name.endswith(SUFFIX)
-        ]
-    except OSError as error:
-        raise HistoryError(_explain("list", top, error), path=top) from error
+    names = sorted(name for name in names_in(top) if not name.startswith((".", "_")))
+    return [top / name for name in names if (top / name).is_dir()]
 
 
-def _visible(directory: Path) -> list[str]:
+def files_in(partition: Path) -> list[Path]:
+    """Return the Parquet files of one partition, as ``data_files`` does."""
+    listed = names_in(partition)
+    names = {name for name in listed if name.endswith(SUFFIX) and not name.startswith((".", "_"))}
+    for name in listed:
+        if name.startswith(PLAN_PREFIX) and name.endswith(PLAN_SUFFIX):
+            plan = read_plan(partition / name)
+            if plan is not None and plan["output"] in names:
+                names -= {one["name"] for one in plan["inputs"]}
+    return [partition / name for name in sorted(names)]
+
+
+def names_in(directory: Path) -> list[str]:
+    """Return every name in ``directory``, hidden ones too; none if it is not there.
+
+    Raises HistoryError.
+    """
     try:
-        names = os.listdir(directory)
+        return os.listdir(directory)
     except FileNotFoundError:
         return []
-    return sorted(name for name in names if not name.startswith((".", "_")))
+    except OSError as error:
+        raise HistoryError(_explain("list", directory, error), path=directory) from error
 
 
 def leftovers(directory: Path, tables: tuple[Table, ...], owner: str) -> Iterator[Path]:
     """Yield temporary files that a killed process of ``owner`` left; the lock must be held."""
     for table in tables:
         yield from sorted((directory / table.name).glob(f"*/.{owner}~*{TEMPORARY_SUFFIX}"))
+
+
+def temporary_files(partition: Path, owner: str) -> list[Path]:
+    """Return the temporary files of ``owner`` in one partition."""
+    return sorted(partition.glob(f".{owner}~*{TEMPORARY_SUFFIX}"))
+
+
+def plan_name(output: str) -> str:
+    """Return the name of the plan of a merge into ``output``."""
+    return f"{PLAN_PREFIX}{output}{PLAN_SUFFIX}"
+
+
+def plans(partition: Path) -> list[Path]:
+    """Return the plans of merges under way in ``partition``. Raises HistoryError."""
+    return sorted(
+        partition / name
+        for name in names_in(partition)
+        if name.startswith(PLAN_PREFIX) and name.endswith(PLAN_SUFFIX)
+    )
+
+
+def read_plan(path: Path) -> dict[str, Any] | None:
+    """Return a plan: ``output`` and ``inputs`` with ``name``, ``size``, ``modified_ns``.
+
+    None when it is gone or is no plan, which says that the inputs were not removed by it.
+    """
+    try:
+        plan: dict[str, Any] = json.loads(path.read_bytes())
+        inputs = [(str(one["name"]), int(one["size"])) for one in plan["inputs"]]
+        fit = all("/" not in name for name in (str(plan["output"]), *(name for name, _ in inputs)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return plan if fit else None
+
+
+def add_merged(partition: Path, names: Sequence[str], *, owner: str) -> None:
+    """Keep ``names`` as those of files whose rows stand elsewhere. Raises HistoryError."""
+    listed = partition / MERGED_NAMES
+    try:
+        known = listed.read_text().splitlines()
+    except FileNotFoundError:
+        known = []
+    except (OSError, ValueError) as error:
+        raise HistoryError(f"cannot read {listed}: {error}", path=listed) from error
+    taken = set(known)
+    new = [name for name in names if name not in taken]
+    if new:
+        text = "".join(f"{name}\n" for name in (*known, *new))
+        write_whole(partition, MERGED_NAMES, text.encode(), owner=owner, replace=True)
 
 
 def was_merged(path: Path) -> bool:
@@ -215,6 +305,15 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise HistoryError(_explain("remove", path, error), path=path) from error
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove an empty directory; one that is in use again stays. Raises HistoryError."""
+    try:
+        directory.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+            raise HistoryError(_explain("remove", directory, error), path=directory) from error
 
 
 _GO_ON = "make room; then scan --resume goes on, and the service does by itself"

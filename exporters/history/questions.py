@@ -4,6 +4,7 @@ The files are read where they lie by an embedded DuckDB, through one view for ea
 ``exporters.schema`` and a few more:
 
 ``transitions``      each event once, also while files are being merged
+``all_transitions``  the rows as they lie: an event may be there twice for a moment
 ``current``          the last transition of every entity: how it is now
 ``domain_hosts``     which MX hosts a domain had at its last check, and their operator
 
@@ -93,13 +94,14 @@ class Questions:
             SELECT * FROM (
               SELECT observed_at, entity_type, entity, from_status, to_status, to_reason,
                      to_phase, code, since, failing_since, bounces_from, profile, event_id
-              FROM transitions
+              FROM all_transitions
               WHERE ($since IS NULL OR observed_at >= $since)
                 AND ($until IS NULL OR observed_at < $until)
                 AND ($entity IS NULL OR entity = $entity)
                 AND ($kind IS NULL OR entity_type = $kind)
                 AND ($status IS NULL OR to_status = $status)
                 AND ($first_sights OR from_status IS NOT NULL)
+              QUALIFY row_number() OVER (PARTITION BY event_id) = 1
               ORDER BY observed_at DESC, event_id DESC LIMIT $limit)
             ORDER BY observed_at, event_id"""
         values = {
@@ -129,16 +131,19 @@ class Questions:
               SELECT DISTINCT array_to_string(labels[n:], '.') AS name
               FROM (SELECT string_split(name, '.') AS labels FROM parts),
                    unnest(range(1, len(labels) + 1)) AS s(n)
-              UNION SELECT '.')
+              UNION SELECT '.'),
+            events AS (
+              SELECT * FROM all_transitions
+              WHERE observed_at < $until AND (
+                    (entity_type = 'domain' AND entity = $domain)
+                 OR (entity_type = 'mx' AND entity IN (SELECT name FROM hosts))
+                 OR (entity_type = 'zone' AND entity IN (SELECT name FROM zones)))
+              QUALIFY row_number() OVER (PARTITION BY event_id) = 1)
             SELECT observed_at, entity_type, entity, from_status, to_status, to_reason, to_phase,
                    code, bounces_from,
                    CAST(round(epoch(coalesce(lead(observed_at) OVER whole, $until)
                         - observed_at)) AS BIGINT) AS lasted_seconds
-            FROM transitions
-            WHERE observed_at < $until AND (
-                  (entity_type = 'domain' AND entity = $domain)
-               OR (entity_type = 'mx' AND entity IN (SELECT name FROM hosts))
-               OR (entity_type = 'zone' AND entity IN (SELECT name FROM zones)))
+            FROM events
             WINDOW whole AS (PARTITION BY entity_type, entity, profile
                              ORDER BY observed_at, event_id)
             ORDER BY observed_at, entity_type DESC, entity"""
@@ -156,7 +161,7 @@ class Questions:
                    to_reason AS reason, code,
                    coalesce(failing_since, observed_at) AS failing_since, bounces_from,
                    profile, labels
-            FROM (SELECT * FROM transitions
+            FROM (SELECT * FROM all_transitions
                   WHERE observed_at <= $at AND entity_type = $kind
                   QUALIFY row_number() OVER (PARTITION BY entity, profile
                           ORDER BY observed_at DESC, event_id DESC) = 1)
@@ -180,11 +185,11 @@ class Questions:
               SELECT DISTINCT domain, h.host.host AS host, operator_of(h.host.host) AS operator
               FROM latest, unnest(hosts) AS h(host)),
             state AS (
-              SELECT entity_type, entity, to_status FROM transitions WHERE observed_at <= $at
+              SELECT entity_type, entity, to_status FROM all_transitions WHERE observed_at <= $at
               QUALIFY row_number() OVER (PARTITION BY entity_type, entity
                       ORDER BY observed_at DESC, event_id DESC) = 1),
             changes AS (
-              SELECT entity, count(*) AS n FROM transitions
+              SELECT entity, count(DISTINCT event_id) AS n FROM all_transitions
               WHERE entity_type = 'mx' AND from_status IS NOT NULL
                 AND observed_at <= $at AND observed_at > $at - INTERVAL 30 DAY
               GROUP BY entity),
@@ -219,6 +224,7 @@ class Questions:
         """Return the views with their columns."""
         with self._connected() as connection:
             names = [*(table.name for table in TABLES), *_MORE_VIEWS]
+            names = list(dict.fromkeys(names))
             return {
                 name: tuple(row[0] for row in connection.execute(f"DESCRIBE {name}").fetchall())
                 for name in names
@@ -289,8 +295,11 @@ _OPERATOR_OF = """
 """The domain above a host's name; a host directly below a top-level domain is its own operator."""
 
 _MORE_VIEWS = {
+    "transitions": """
+        SELECT * FROM all_transitions
+        QUALIFY row_number() OVER (PARTITION BY event_id) = 1""",
     "current": """
-        SELECT * FROM transitions
+        SELECT * FROM all_transitions
         QUALIFY row_number() OVER (PARTITION BY entity_type, entity, profile
                 ORDER BY observed_at DESC, event_id DESC) = 1""",
     "domain_hosts": """
@@ -309,7 +318,7 @@ def _view(connection: "duckdb.DuckDBPyConnection", directory: Path, table: Table
     if not files:
         columns = [f"CAST(NULL AS {_sql_type(one)}) AS {one.name}" for one in table.columns]
         columns.append(f"CAST(NULL AS VARCHAR) AS {key}")
-        return f"CREATE VIEW {table.name} AS SELECT {', '.join(columns)} WHERE false"
+        return f"CREATE VIEW {_raw(table)} AS SELECT {', '.join(columns)} WHERE false"
     listed = ", ".join(_quoted(_without_glob(str(file))) for file in files)
     source = (
         f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, "
@@ -320,10 +329,11 @@ def _view(connection: "duckdb.DuckDBPyConnection", directory: Path, table: Table
         one.name if one.name in known else f"CAST(NULL AS {_sql_type(one)}) AS {one.name}"
         for one in table.columns
     ]
-    text = f"SELECT {', '.join([*columns, key])} FROM {source}"
-    if table is TRANSITIONS:
-        text += " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY run_id) = 1"
-    return f"CREATE VIEW {table.name} AS {text}"
+    return f"CREATE VIEW {_raw(table)} AS SELECT {', '.join([*columns, key])} FROM {source}"
+
+
+def _raw(table: Table) -> str:
+    return f"all_{table.name}" if table is TRANSITIONS else table.name
 
 
 _SQL_TYPES = {

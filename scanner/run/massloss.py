@@ -8,21 +8,22 @@ Theory. Let p be the chance that a look at a domain that was fine finds it worse
 about once in years, so with hourly looks p is below 1 in 1,000 even on a bad day. Looks at domains
 that share no operator, network or zone are independent of each other, so
 
-- more than max(20, 10 %) of n looks lost: for n = 200 the chance is C(200, 21) p^21 < 10^-34;
+- more than max(20, 10 %) of the n looks of ten minutes, or of the last one, lost: for n = 200 the
+  chance is C(200, 21) p^21 < 10^-34;
 - the last 5 looks lost, one after the other: p^5 = 10^-15, that is once in 10^7 years at 10,000
   looks an hour. This one serves short lists, whose windows never hold 20 looks.
 
 So chance is no explanation; a common cause is. Causes that lie with others are what a look names:
 its MX hosts, their operators (parent domains), their networks, and every zone above the names.
-A cause explains the losses when, since they began,
+Up to three of them together explain the losses when, since these began,
 
-- at least half of the looks that depend on it were lost, and
-- it makes the difference: of the looks that do not depend on it at least 5 were fine, and their
-  share of losses is at most a third of that with it;
+- of the looks that depend on each, at least half were lost, and 1.5 times the share of the others;
+- most of the losses depend on them; and
+- they make the difference: of the looks that depend on none of them at least 5 were fine, no more
+  than one in ten was lost (or two, of few), and at most a third of the share of the others.
 
-and when no more than three causes are taken out, what is left is no mass loss any more. A resolver
-that is wrong for everybody fails the second test whatever the list looks like: with 95 of 100
-domains at one operator, the other 5 are lost as well. An operator's outage passes both, and what
+A resolver that is wrong for everybody fails the last test whatever the list looks like: with 95 of
+100 domains at one operator, the other 5 are lost as well. An operator's outage passes all, and what
 it did is nobody's but his: it is not held back.
 
 Where causes are unknown (two operators behind one provider of DNS), the suspicion is wrong for a
@@ -46,6 +47,8 @@ class MassLossPolicy:
 
     window: timedelta = timedelta(minutes=10)
     """Looks older than this say nothing about now."""
+    short_window: timedelta = timedelta(minutes=1)
+    """Losses are counted over this time as well: second looks come after a minute."""
     min_losses: int = 20
     """More losses than this in the window, and..."""
     share: float = 0.10
@@ -54,8 +57,10 @@ class MassLossPolicy:
     """So many losses in a row, whatever the window holds."""
     cause_share: float = 0.5
     """Least share of losses among the looks that depend on a cause."""
+    step_contrast: float = 1.5
+    """How many times the share of losses with one cause exceeds that without it."""
     contrast: float = 3.0
-    """How many times the share of losses with a cause exceeds that without it."""
+    """How many times the share of losses with all causes exceeds that without any of them."""
     least_fine: int = 5
     """Fine looks that do not depend on a cause, without which nothing can be told apart."""
     max_causes: int = 3
@@ -87,6 +92,9 @@ class Verdict:
     suspicion: str | None = None
 
 
+_BY_CHANCE = 2  # losses beside an outage that say nothing
+
+
 class MassLossGuard:
     """Takes in looks, in order of time, and says when they can only be our own fault."""
 
@@ -94,7 +102,8 @@ class MassLossGuard:
         self._policy = policy or MassLossPolicy()
         self._looks: deque[Look] = deque(maxlen=self._policy.max_looks)
         self._lost = 0
-        self._in_a_row: list[Look] = []
+        self._short: deque[Look] = deque(maxlen=self._policy.max_looks)
+        self._in_a_row = 0
         self._suspicion: str | None = None
         self._examined_at: datetime | None = None
         self._acquitted_at: datetime | None = None
@@ -113,11 +122,12 @@ class MassLossGuard:
         self._lost += look.lost
         while self._looks[0].at < look.at - self._policy.window:
             self._drop_first()
+        self._short.append(look)
+        while self._short[0].at < look.at - self._policy.short_window:
+            self._short.popleft()
+        self._in_a_row = self._in_a_row + 1 if look.lost else 0
         if not look.lost:
-            self._in_a_row.clear()
             return
-        if len(self._in_a_row) < self._policy.max_looks:
-            self._in_a_row.append(look)
         if self._suspicion is None and self._is_mass(look.at) and self._is_due(look.at):
             self._examined_at = look.at
             self._suspicion = self.examine().suspicion
@@ -161,7 +171,8 @@ class MassLossGuard:
         """Begin anew: what was seen so far is worth nothing."""
         self._looks.clear()
         self._lost = 0
-        self._in_a_row.clear()
+        self._short.clear()
+        self._in_a_row = 0
         self._suspicion = None
         self._examined_at = None
 
@@ -175,13 +186,18 @@ class MassLossGuard:
     def _is_mass(self, at: datetime) -> bool:
         share = self._believed_share(at)
         wanted = max(self._policy.share, min(2 * share, 0.9))
-        if self._lost > max(self._policy.min_losses, wanted * len(self._looks)):
+        least = self._policy.min_losses
+        if self._lost > max(least, wanted * len(self._looks)):
             return True
+        if self._lost > least:
+            lately = sum(look.lost for look in self._short)
+            if lately > max(least, wanted * len(self._short)):
+                return True
         run = self._policy.run
         if share > 0:
             # As unlikely as the run of an ordinary day, at the share that is believed (10^-6).
             run = max(run, math.ceil(math.log(1e-6) / math.log(min(share, 0.9))))
-        return len(self._in_a_row) >= run
+        return self._in_a_row >= run
 
     def _believed_share(self, at: datetime) -> float:
         if self._acquitted_at is None or at - self._acquitted_at > self._policy.quiet:
@@ -193,6 +209,7 @@ def explain(looks: Sequence[Look], *, policy: MassLossPolicy) -> tuple[str, ...]
     """Return the causes that explain the losses among ``looks``, or None. See the theory above."""
     found: list[str] = []
     rest = list(looks)
+    all_lost = sum(look.lost for look in looks)
     for _ in range(policy.max_causes):
         cause = _best_cause(rest, policy)
         if cause is None:
@@ -200,13 +217,17 @@ def explain(looks: Sequence[Look], *, policy: MassLossPolicy) -> tuple[str, ...]
         found.append(cause)
         rest = [look for look in rest if cause not in look.causes]
         lost = sum(look.lost for look in rest)
-        if lost <= max(policy.share * len(rest), policy.share * len(looks) / 2):
+        if 2 * lost > all_lost or len(rest) - lost < policy.least_fine:
+            continue
+        share_with = (all_lost - lost) / (len(looks) - len(rest))
+        clean = lost <= max(policy.share * len(rest), _BY_CHANCE)
+        if clean and policy.contrast * lost / len(rest) <= share_with:
             return tuple(found)
     return None
 
 
 def _best_cause(looks: Sequence[Look], policy: MassLossPolicy) -> str | None:
-    """Return the cause that explains most of the losses by the rules above, or None."""
+    """Return the cause that explains most of the losses and makes a difference, or None."""
     total: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     all_lost = 0
@@ -216,14 +237,11 @@ def _best_cause(looks: Sequence[Look], policy: MassLossPolicy) -> str | None:
             lost.update(look.causes)
             all_lost += 1
     for cause, count in lost.most_common():
-        with_it = count / total[cause]
+        share = count / total[cause]
         others = len(looks) - total[cause]
-        others_lost = all_lost - count
-        if (
-            with_it >= policy.cause_share
-            and others - others_lost >= policy.least_fine
-            and with_it >= policy.contrast * others_lost / others
-        ):
+        if others == 0 or share < policy.cause_share:
+            continue
+        if share >= policy.step_contrast * (all_lost - count) / others:
             return cause
     return None
 

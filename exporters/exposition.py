@@ -247,7 +247,7 @@ class ResultFragments:
                 if change.record is None:
                     shelf.remove(change.entity)
                 else:
-                    shelf.put(change.entity, change.record.cells)
+                    shelf.put(change.entity, change.record[0])
 
     def _choose(self) -> tuple[str, ...]:
         """Return the families to leave out; log it when there is a first or another one."""
@@ -293,8 +293,9 @@ class ResultFragments:
             return bucket.pieces.get(position)
         with self._lock:
             bucket.dirty.discard(position)
-            entities = list(bucket.cells.items())
-        lines = lines_of(shelf.families[position], position, entities)
+            # Two lists, not one of pairs: those would be a thousand objects for the collector.
+            names, cells = list(bucket.cells), list(bucket.cells.values())
+        lines = lines_of(shelf.families[position], position, zip(names, cells, strict=True))
         piece = piece_of("".join(lines).encode("utf-8"), series=len(lines))
         bucket.pieces[position] = piece
         return piece

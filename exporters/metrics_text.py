@@ -24,6 +24,7 @@ FAMILIES: Mapping[EntityType, tuple[Metric, ...]] = {
     entity_type: tuple(metric for metric in RESULT_METRICS if metric.labels[0] == label)
     for entity_type, label in OWN_LABEL.items()
 }
+_NAMES = {kind: tuple(metric.name for metric in metrics) for kind, metrics in FAMILIES.items()}
 _SMALL = tuple(f'"}} {number}\n' for number in range(64))
 
 
@@ -44,7 +45,7 @@ CONTENT_TYPE = {
 
 def cells_of(entity_type: EntityType, values: Mapping[str, Value]) -> Cells:
     """Return the cells of one entity from its values by family."""
-    return tuple(_cell(values.get(metric.name)) for metric in FAMILIES[entity_type])
+    return tuple([_cell(values.get(name)) for name in _NAMES[entity_type]])
 
 
 def _cell(value: Value) -> Cell:

@@ -75,7 +75,7 @@ class ResultMetrics:
     def _chunks(self, form: Format) -> Iterator[str]:
         for entity_type, metrics in FAMILIES.items():
             records = sorted(self._results.records[entity_type].items())
-            entities = [(name, record.cells) for name, record in records]
+            entities = [(name, cells) for name, (cells, _, _, _) in records]
             for position, metric in enumerate(metrics):
                 lines = lines_of(metric, position, entities)
                 if lines:

@@ -9,7 +9,9 @@ Rules:
 - A host or zone goes with the last domain that leads to it: when that domain is forgotten, and also
   when its MX records no longer name the host. Otherwise what nobody uses any more would fail for
   ever.
-- A record is about 1 KiB. Not for several threads at once.
+- A record is about 1 KiB, and made of plain tuples of texts and numbers: those the garbage
+  collector stops to look at, so that a full collection with 400,000 records stalls nothing.
+- Not for several threads at once.
 """
 
 import json
@@ -18,7 +20,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from exporters.metrics_text import FAMILIES, Cells, cells_of, label_names
@@ -42,22 +44,15 @@ _BAD_TO_GOOD = (
     HostOutcome.AUTHENTICATED,
     HostOutcome.INCONCLUSIVE,
 )
-_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 _SNAPSHOT_VERSION = 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
-    """What is shown of one entity.
+Record = tuple[Cells, Leads, Rank, str]
+"""What is shown of one entity: its cells, what it leads to, its rank, its source.
 
-    ``rank`` says which of two looks at a host or zone counts: whether it holds for every domain,
-    when it was made, how good it was. ``source`` is the domain whose check showed a host.
-    """
-
-    cells: Cells
-    leads: Leads = NO_LEADS
-    rank: Rank = (False, _LONG_AGO, 0)
-    source: str = ""
+The rank says which of two looks at a host or zone counts: whether it holds for every domain, when
+it was made, how good it was. The source is the domain whose check showed a host, else empty.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,13 +86,10 @@ class Results:
         facts = {one.host: one for one in check.judgement.hosts}
         domains = self.records[EntityType.DOMAIN]
         before = domains.get(check.domain)
-        earlier = NO_LEADS if before is None else before.leads
+        earlier = NO_LEADS if before is None else before[1]
         samples = self._sampler.of_domain(check, states, label_names(labels), earlier)
-        record = Record(
-            cells=cells_of(EntityType.DOMAIN, samples.values),
-            leads=samples.leads,
-            rank=(True, check.observation.observed_at, 0),
-        )
+        rank = (True, check.observation.observed_at, 0)
+        record = (cells_of(EntityType.DOMAIN, samples.values), samples.leads, rank, "")
         changes = [
             Change(
                 entity_type=EntityType.DOMAIN,
@@ -107,7 +99,7 @@ class Results:
             )
         ]
         domains[check.domain] = record
-        unused = self._count_uses(earlier, record.leads)
+        unused = self._count_uses(earlier, samples.leads)
         for view in host_views(check, self._sampler.profile):
             if self._uses[EntityType.MX][view.host]:
                 state = states.get((EntityType.MX, view.host))
@@ -121,7 +113,7 @@ class Results:
         records = self.records[EntityType.DOMAIN]
         changes: list[Change] = []
         for name in [name for name in records if name not in wanted]:
-            leads = records.pop(name).leads
+            _, leads, _, _ = records.pop(name)
             changes.append(Change(entity_type=EntityType.DOMAIN, entity=name, record=None))
             changes += self._drop(self._count_uses(leads, NO_LEADS))
         return tuple(changes)
@@ -133,7 +125,7 @@ class Results:
         lies together; hosts and zones nobody leads to are left out.
         """
         read = [one for one in map(_read, snapshots) if one is not None]
-        read.sort(key=lambda one: (one[0] is not EntityType.DOMAIN, one[2].rank[1]))
+        read.sort(key=lambda one: (one[0] is not EntityType.DOMAIN, one[2][2][1]))
         changes: list[Change] = []
         for kind, name, record in read:
             if name in self.records[kind]:
@@ -141,7 +133,7 @@ class Results:
             if kind is not EntityType.DOMAIN and not self._uses[kind][name]:
                 continue
             if kind is EntityType.DOMAIN:
-                self._count_uses(NO_LEADS, record.leads)
+                self._count_uses(NO_LEADS, record[1])
             self.records[kind][name] = record
             changes.append(Change(entity_type=kind, entity=name, record=record))
         return tuple(changes)
@@ -156,10 +148,10 @@ class Results:
         )
         hosts = self.records[EntityType.MX]
         before = hosts.get(view.host)
-        if before is not None and before.source != check.domain and before.rank > rank:
+        if before is not None and before[3] != check.domain and before[2] > rank:
             return
         values = self._sampler.of_host(check, view, facts, state).values
-        record = Record(cells=cells_of(EntityType.MX, values), rank=rank, source=check.domain)
+        record = (cells_of(EntityType.MX, values), NO_LEADS, rank, str(check.domain))
         hosts[view.host] = record
         yield Change(entity_type=EntityType.MX, entity=view.host, record=record, values=values)
 
@@ -168,24 +160,24 @@ class Results:
         for zone in check.observation.zones:
             before = zones.get(zone.zone)
             rank = (True, zone.observed_at, 0)
-            if before is not None and before.rank > rank:
+            if before is not None and before[2] > rank:
                 continue
             state = states.get((EntityType.ZONE, zone.zone))
             values = self._sampler.of_zone(zone, state).values
-            record = Record(cells=cells_of(EntityType.ZONE, values), rank=rank)
+            record = (cells_of(EntityType.ZONE, values), NO_LEADS, rank, "")
             zones[zone.zone] = record
             # The zones at the top are seen by every check: most of the time nothing changed.
-            if before is None or before.cells != record.cells:
+            if before is None or before[0] != record[0]:
                 yield Change(
                     entity_type=EntityType.ZONE, entity=zone.zone, record=record, values=values
                 )
 
     def _count_uses(self, before: Leads, after: Leads) -> list[EntityKey]:
         """Count what a domain leads to now; return what it no longer does."""
-        for kind, names in ((EntityType.MX, after.hosts), (EntityType.ZONE, after.zones)):
+        for kind, names in ((EntityType.MX, after[0]), (EntityType.ZONE, after[1])):
             self._uses[kind].update(names)
         unused: list[EntityKey] = []
-        for kind, names in ((EntityType.MX, before.hosts), (EntityType.ZONE, before.zones)):
+        for kind, names in ((EntityType.MX, before[0]), (EntityType.ZONE, before[1])):
             for name in names:
                 self._uses[kind][name] -= 1
                 if not self._uses[kind][name]:
@@ -204,20 +196,18 @@ class Results:
 
 def snapshot_of(change: Change) -> Snapshot:
     """Return what is kept of a change that shows something: its values as JSON."""
-    record = change.record
-    assert record is not None
+    assert change.record is not None
     assert change.values is not None
+    _, (hosts, zones, causes), rank, source = change.record
     document: dict[str, object] = {
         "v": _SNAPSHOT_VERSION,
         "values": {name: value for name, value in change.values.items() if value is not None},
-        "rank": [record.rank[0], record.rank[1].isoformat(), record.rank[2]],
+        "rank": [rank[0], rank[1].isoformat(), rank[2]],
     }
-    if record.source:
-        document["source"] = record.source
-    if record.leads != NO_LEADS:
-        document["hosts"] = record.leads.hosts
-        document["zones"] = record.leads.zones
-        document["causes"] = record.leads.causes
+    if source:
+        document["source"] = source
+    if hosts or zones or causes:
+        document |= {"hosts": hosts, "zones": zones, "causes": causes}
     data = json.dumps(document, ensure_ascii=True, separators=(",", ":")).encode("ascii")
     return Snapshot(entity_type=change.entity_type, entity=change.entity, data=data)
 
@@ -237,16 +227,13 @@ def _read(snapshot: Snapshot) -> tuple[EntityType, Name, Record] | None:
         at = datetime.fromisoformat(moment)
         if at.tzinfo is None:
             return None
-        record = Record(
-            cells=cells_of(kind, values),
-            leads=Leads(
-                hosts=_names(document.get("hosts", [])),
-                zones=_names(document.get("zones", [])),
-                causes=tuple(_label_pairs(one) for one in document.get("causes", [])),
-            ),
-            rank=(bool(holds), at, int(worth)),
-            source=str(document.get("source", "")),
+        leads = (
+            _names(document.get("hosts", [])),
+            _names(document.get("zones", [])),
+            tuple(_label_pairs(one) for one in document.get("causes", [])),
         )
+        rank = (bool(holds), at, int(worth))
+        record = (cells_of(kind, values), leads, rank, str(document.get("source", "")))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
     return kind, Name(snapshot.entity), record

@@ -11,7 +11,7 @@ our own fault raises no alarm. Everything else shows the last check as it was.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from scanner.model.hostview import HostView
@@ -55,16 +55,9 @@ _DANE_TA = 2
 NO_CAUSE: Pairs = (("mx", ""), ("dns_zone", ""))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Leads:
-    """What a domain leads to: its MX hosts, the zones it lies in, and why it fails if it does."""
-
-    hosts: tuple[Name, ...] = ()
-    zones: tuple[Name, ...] = ()
-    causes: tuple[Pairs, ...] = ()
-
-
-NO_LEADS = Leads()
+Leads = tuple[tuple[Name, ...], tuple[Name, ...], tuple[Pairs, ...]]
+"""What a domain leads to: its MX hosts, the zones it lies in, and why it fails if it does."""
+NO_LEADS: Leads = ((), (), ())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +65,7 @@ class Samples:
     """The values of one entity by family, and what it leads to."""
 
     values: Mapping[str, Value]
-    leads: Leads = field(default=NO_LEADS)
+    leads: Leads = NO_LEADS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,9 +97,10 @@ class Sampler:
         authenticated = [
             host for host in verdict.hosts if host.judged.outcome is HostOutcome.AUTHENTICATED
         ]
-        causes = _causes(check, verdict, status, earlier.causes)
-        hosts = [one.exchange for one in route.exchanges] if hosts_known else earlier.hosts
-        zones = [zone.zone for zone in check.observation.zones] or earlier.zones
+        earlier_hosts, earlier_zones, earlier_causes = earlier
+        causes = _causes(check, verdict, status, earlier_causes)
+        hosts = [one.exchange for one in route.exchanges] if hosts_known else earlier_hosts
+        zones = [zone.zone for zone in check.observation.zones] or earlier_zones
         return Samples(
             values={
                 "domain_up": _flag(status, lambda known: known not in _NOT_DELIVERED),
@@ -129,9 +123,7 @@ class Sampler:
                 "domain_zone": _zone_label(route.mx.dnssec_zone),
                 "domain_flapping": None if state is None else int(state.flapping),
             },
-            leads=Leads(
-                hosts=tuple(dict.fromkeys(hosts)), zones=tuple(dict.fromkeys(zones)), causes=causes
-            ),
+            leads=(tuple(dict.fromkeys(hosts)), tuple(dict.fromkeys(zones)), causes),
         )
 
     def of_host(

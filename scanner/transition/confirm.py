@@ -277,10 +277,16 @@ def _weigh(
     if held is not None and held.transition is not None:
         return held
     kept = state if held is None else held.state
-    if suspicion is None or not _corroborates(state, suspicion, look):
+    is_early = suspicion is not None and look.evidence_at < suspicion.confirm_after
+    same_class = suspicion is not None and _rank(suspicion) == _rank(look)
+    if (
+        suspicion is None
+        or not _corroborates(state, suspicion, look)
+        or (is_early and not same_class)
+    ):
         raised = _suspect(look, rules, first_seen_at=look.observed_at, looks=1)
         return _Decision(state=kept, suspicion=raised, look_again_at=raised.confirm_after)
-    if look.evidence_at < suspicion.confirm_after:
+    if is_early:
         again = suspicion.confirm_after
         if look.observed_at >= again:
             again = max(
@@ -292,7 +298,6 @@ def _weigh(
             look, rules, first_seen_at=suspicion.first_seen_at, looks=suspicion.looks + 1
         )
         return _Decision(state=kept, suspicion=counted, look_again_at=counted.confirm_after)
-    same_class = _rank(look.entity_type, suspicion.status) == _rank(look.entity_type, look.status)
     return _believe(state, look, rules, began_at=suspicion.first_seen_at if same_class else None)
 
 
@@ -385,7 +390,7 @@ def _is_worse(state: State | None, seen: Look | Suspicion) -> bool:
         return True
     if status == DomainVerdict.DEGRADED:
         return state is None or state.status not in STOPPED[kind]
-    return state is not None and _rank(kind, status) > _rank(kind, state.status)
+    return state is not None and _rank(seen) > _rank(state)
 
 
 def _corroborates(state: State | None, suspicion: Suspicion, look: Look) -> bool:
@@ -398,7 +403,7 @@ def _corroborates(state: State | None, suspicion: Suspicion, look: Look) -> bool
         return False
     if not suspected_worse:
         return True
-    return _rank(look.entity_type, look.status) <= _rank(look.entity_type, suspicion.status)
+    return _rank(look) <= _rank(suspicion)
 
 
 def _agrees(state: State | None, look: Look) -> bool:
@@ -410,5 +415,5 @@ def _flaps(state: State, now: datetime, policy: ConfirmationPolicy) -> bool:
     return len(changes) >= policy.flapping_changes
 
 
-def _rank(entity_type: EntityType, status: str) -> int:
-    return RANKS[entity_type][status]
+def _rank(seen: Look | Suspicion | State) -> int:
+    return RANKS[seen.entity_type][seen.status]

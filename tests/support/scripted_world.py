@@ -7,6 +7,7 @@ and can be told to fail. Nothing here waits for anything but the clock of the ev
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TypeVar
 
 import sample_checks as sample
@@ -84,7 +85,6 @@ class World:
     trusted: bool = True
     bug: Callable[[Name], bool] = lambda _: False
     _running: int = 0
-    _made: dict[tuple[str, Judged], Check] = field(default_factory=dict)
     _by_host: dict[str, list[Trouble]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -121,10 +121,7 @@ class World:
 
     def made(self, domain: str, judged: Judged, now: datetime) -> Check:
         """The check of ``domain`` whose only host is ``judged``, as of ``now``."""
-        key = (domain, judged)
-        base = self._made.get(key)
-        if base is None:
-            base = self._made[key] = one_host_check(domain, self.hosts[domain], judged)
+        base = one_host_check(domain, self.hosts[domain], judged)
         return at(base, now, trusted=self.trusted)
 
 
@@ -139,6 +136,7 @@ _VERDICTS = {
 }
 
 
+@cache
 def one_host_check(
     domain: str,
     host: str,

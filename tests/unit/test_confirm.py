@@ -416,6 +416,16 @@ def test_less_than_suspected_is_confirmed_as_what_it_is() -> None:
     assert (told.to_status, told.began_at, told.failing_since) == ("opportunistic", None, None)
 
 
+def test_a_stretch_of_failure_ends_when_mail_flows_though_with_less_protection() -> None:
+    """Also where that look came too early to confirm anything: nothing waits from before it."""
+    watch = watch_of(DomainVerdict.PROTECTED)
+    watch.take(verdict_check(DomainVerdict.BLOCKED, 0))
+    watch.take(verdict_check(DomainVerdict.ENCRYPTED, 0.5))
+    watch.take(verdict_check(DomainVerdict.BLOCKED, 10))
+    (told,) = watch.take(verdict_check(DomainVerdict.BLOCKED, 20)).transitions
+    assert told.failing_since == after(10)
+
+
 def test_no_mail_has_no_queue_clock_for_a_failure_after_it() -> None:
     """Mail was returned at once until then, so none waits from before."""
     watch = watch_of(DomainVerdict.PROTECTED)

@@ -12,10 +12,10 @@ The table speaks of hosts that were measured. Two rules extend it to hosts that 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from scanner.judge.outcomes import DELIVERABLE
 from scanner.model.reasons import Reason
+from scanner.model.record import record
 from scanner.model.verdict import HostJudgement
 from scanner.model.vocabulary import DomainVerdict, HostOutcome
 
@@ -39,7 +39,7 @@ SCENARIO_1 = NOT_AUTHENTIC | {
 """Lookup failures that count as "not authentic" for Exchange Online (S-34, S-70, S-71)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Weighed:
     """A judged host with what the table needs to know beside its outcome.
 
@@ -63,7 +63,7 @@ class Weighed:
         return self.judgement.judged.reason
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Aggregate:
     """The verdict of a domain and what it rests on.
 

@@ -30,6 +30,7 @@ from scanner.judge.distinguished import (
 )
 from scanner.judge.publickey import describe_key
 from scanner.judge.signature import algorithm_name
+from scanner.model.record import record
 from scanner.model.verdict import CertificateFacts
 
 CACHED_CERTIFICATES = 512
@@ -84,7 +85,7 @@ class GeneralName:
     directory: CanonicalName | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class NameConstraints:
     """The nameConstraints extension (RFC 5280 §4.2.1.10).
 
@@ -96,7 +97,7 @@ class NameConstraints:
     distances: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Extensions:
     """What a path reads from the extensions; None where an extension is absent.
 
@@ -117,7 +118,7 @@ class Extensions:
     unknown_critical: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ParsedCertificate:
     """A certificate whose outline could be read.
 

@@ -5,11 +5,11 @@ whichever string type, with whatever capitals and spaces the two certificates wr
 shown follows RFC 4514 and never carries control characters to a terminal.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from scanner.judge import der
 from scanner.judge.der import DerError, Element
+from scanner.model.record import record
 
 MAX_NAME_ATTRIBUTES = 64
 """Attributes of one distinguished name; real ones have fewer than ten."""
@@ -27,7 +27,7 @@ CanonicalName = tuple[tuple[tuple[str, int, bytes], ...], ...]
 """A distinguished name in a form that compares equal exactly when RFC 5280 §7.1 says so."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class DistinguishedName:
     """A distinguished name: for comparing, for reading, and its common names."""
 

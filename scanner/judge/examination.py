@@ -5,7 +5,7 @@ records, RFC 7671 §5) is done here once for each probe, under digest agility an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -21,6 +21,7 @@ from scanner.model.observation import (
     TlsaRecord,
 )
 from scanner.model.policy import Policy
+from scanner.model.record import record
 from scanner.model.vocabulary import DnssecStatus
 
 
@@ -35,7 +36,7 @@ class Need(StrEnum):
     """No protected records: TLS if it happens to be there."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ExaminedProbe:
     """One probe with what its chain matches: with digest agility, and with any usable record.
 
@@ -55,7 +56,7 @@ class ExaminedProbe:
         return frozenset(record for found in compared if found for record in found.records)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Examination:
     """What the TLSA records of a host need, and how each probe stands to them."""
 

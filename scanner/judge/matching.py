@@ -12,7 +12,6 @@ DANE-EE matched) is decided by the verdict tables, from the facts in ``Match``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from scanner.judge.budget import Budget
@@ -31,9 +30,10 @@ from scanner.model.names import Name
 from scanner.model.observation import TlsaRecord
 from scanner.model.policy import Policy
 from scanner.model.reasons import Reason
+from scanner.model.record import record
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Match:
     """What one presented chain is worth against one set of usable TLSA records.
 
@@ -66,7 +66,7 @@ class Match:
     path_sha256: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class _Evidence:
     """Everything known about the chain before anything is concluded."""
 

@@ -12,10 +12,10 @@ count.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from scanner.judge.certificate import OID_SUBJECT_ALT_NAME, ParsedCertificate
 from scanner.model.names import Name
+from scanner.model.record import record
 
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 """Names that can be compared: letters, digits, hyphen, and the underscore some MX hosts have."""
@@ -24,7 +24,7 @@ MIN_LABELS_UNDER_WILDCARD = 2
 OpenSSL, under nearly every DANE-enforcing sender, refuses it too."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class NameMatch:
     """Whether a certificate bears an acceptable name.
 

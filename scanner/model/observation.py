@@ -17,6 +17,7 @@ from enum import StrEnum
 
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name
+from scanner.model.record import record
 from scanner.model.vocabulary import DnssecStatus, Family, LookupOutcome, RRType
 from scanner.model.zones import ZoneObservation
 
@@ -32,7 +33,7 @@ class Question:
         return f"{self.name} {self.rdtype}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class MxRecord:
     """MX RDATA (RFC 1035 §3.3.9)."""
 
@@ -40,21 +41,21 @@ class MxRecord:
     exchange: Name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class AddressRecord:
     """A or AAAA RDATA, the address in canonical text (RFC 5952 for IPv6)."""
 
     address: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CnameRecord:
     """CNAME RDATA."""
 
     target: Name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TlsaRecord:
     """TLSA RDATA (RFC 6698 §2.1), also when it is too short to have all its fields.
 
@@ -67,7 +68,7 @@ class TlsaRecord:
     data: bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class OtherRecord:
     """RDATA of a type the verdicts do not read, in presentation form."""
 
@@ -77,7 +78,7 @@ class OtherRecord:
 Record = MxRecord | AddressRecord | CnameRecord | TlsaRecord | OtherRecord
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ExtendedError:
     """An extended DNS error (RFC 8914)."""
 
@@ -85,7 +86,7 @@ class ExtendedError:
     text: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class AliasHop:
     """One CNAME followed on the way to an answer.
 
@@ -98,7 +99,7 @@ class AliasHop:
     status: DnssecStatus | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Lookup:
     """The outcome of one question, aliases followed.
 
@@ -178,7 +179,7 @@ class TargetProblem(StrEnum):
     INVALID_NAME = "invalid-name"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class MailRoute:
     """The MX stage of a domain (RFC 7672 §2.2.1).
 
@@ -199,7 +200,7 @@ class MailRoute:
     """MX hosts beyond our bound, the worst preferences, which were not looked at."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TlsaCandidate:
     """One TLSA lookup that was made, and the base domain it stands for (RFC 7672 §2.2.2)."""
 
@@ -226,7 +227,7 @@ class DaneApplicability(StrEnum):
     """The MX target is no host name; see TargetProblem."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HostAddress:
     """One address of an MX host, with the security status of its record."""
 
@@ -235,7 +236,7 @@ class HostAddress:
     status: DnssecStatus | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HostRoute:
     """The DNS stage of one MX host; the same for every domain that uses the host.
 
@@ -336,7 +337,7 @@ class OtherAlgorithm(StrEnum):
     """Asked, and the connection ended in something that does not tell; or no time was left."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ProbeTimings:
     """Milliseconds from the start of the probe to the end of each step; None if not reached."""
 
@@ -348,7 +349,7 @@ class ProbeTimings:
     total_ms: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class AddressObservation:
     """One SMTP STARTTLS probe of one address of an MX host.
 
@@ -387,7 +388,7 @@ class AddressObservation:
     """Identifies this probe in the history; shared by every domain that used it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HostObservation:
     """Everything seen of one MX host of one domain."""
 
@@ -396,7 +397,7 @@ class HostObservation:
     addresses: tuple[AddressObservation, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Vantage:
     """Whether we could see at all while this was observed.
 
@@ -419,7 +420,7 @@ class Vantage:
         return self.resolver_up is not False and self.resolver_validating is not False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class DomainObservation:
     """All evidence of one check of one domain.
 

@@ -1,12 +1,12 @@
 """States and the transitions between them, for domains, MX hosts and zones."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from scanner.model.record import record
 from scanner.model.vocabulary import DeliveryPhase, EntityType, Profile
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class State:
     """The last confirmed status of one entity under one profile.
 
@@ -33,7 +33,7 @@ class State:
     """Whether it changed so often lately that its recovery needs a second look too."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Transition:
     """One confirmed change, as the history keeps it. ``event_id`` is a UUIDv7 in text.
 

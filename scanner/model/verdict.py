@@ -8,12 +8,12 @@ Judgement
   Finding*
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from scanner.model.names import Name
 from scanner.model.observation import DomainObservation, TlsaRecord
 from scanner.model.reasons import Reason
+from scanner.model.record import record
 from scanner.model.vocabulary import (
     DeliveryPhase,
     DomainVerdict,
@@ -25,7 +25,7 @@ from scanner.model.vocabulary import (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CertificateFacts:
     """What one certificate says, and its hashes in lower-case hex.
 
@@ -51,7 +51,7 @@ class CertificateFacts:
     problem: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TlsaJudgement:
     """One TLSA record: usable for SMTP or why not, and whether it matched what was presented.
 
@@ -64,7 +64,7 @@ class TlsaJudgement:
     matched: bool | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Judged:
     """An outcome with its reason, as every level carries it.
 
@@ -82,7 +82,7 @@ class Judged:
     detail: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class AddressJudgement:
     """What a sender of this profile experiences at one address.
 
@@ -96,7 +96,7 @@ class AddressJudgement:
     other: Judged | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HostJudgement:
     """What a sender of this profile experiences at one MX host."""
 
@@ -106,7 +106,7 @@ class HostJudgement:
     addresses: tuple[AddressJudgement, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ProfileVerdict:
     """What happens to mail for the domain under one profile.
 
@@ -130,7 +130,7 @@ class ProfileVerdict:
     hosts: tuple[HostJudgement, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class AddressFacts:
     """Certificates seen at one address, leaf first; ``other_chain`` by the other algorithm."""
 
@@ -139,7 +139,7 @@ class AddressFacts:
     other_chain: tuple[CertificateFacts, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HostFacts:
     """What was read at one MX host, whatever the profile.
 
@@ -152,7 +152,7 @@ class HostFacts:
     expected_records: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Finding:
     """Something worth knowing that does not by itself decide the verdict.
 
@@ -166,7 +166,7 @@ class Finding:
     message: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Judgement:
     """The whole opinion about one observation, as of ``judged_at``."""
 
@@ -183,7 +183,7 @@ class Judgement:
         raise KeyError(profile)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Check:
     """One finished check: evidence and opinion together, as sinks receive it."""
 

@@ -4,15 +4,15 @@ Facts for outputs (history, metrics, transitions, the page of a check). They are
 everything that was validated in the zone, whichever domain asked.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name
+from scanner.model.record import record
 from scanner.model.vocabulary import DnssecStatus, Severity
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ZoneDs:
     """One DS record at the parent (for the zone of a trust anchor: the anchor)."""
 
@@ -21,7 +21,7 @@ class ZoneDs:
     digest_type: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ZoneKey:
     """One DNSKEY record. ``bits`` is None where the size is not known."""
 
@@ -31,7 +31,7 @@ class ZoneKey:
     bits: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ZoneNote:
     """Something worth saying about a zone, such as signatures about to end."""
 
@@ -40,7 +40,7 @@ class ZoneNote:
     message: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ZoneObservation:
     """What is known of one zone at ``observed_at``.
 

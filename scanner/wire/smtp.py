@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scanner.model.observation import ProbeError, ProbeStage
+from scanner.model.record import record
 
 MAX_EHLO_NAME_OCTETS = 255  # RFC 5321 §4.5.3.1.2
 
@@ -67,7 +68,7 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Reply:
     """One whole reply (RFC 5321 §4.2): its code and the text of each line, made printable.
 
@@ -85,14 +86,14 @@ class Reply:
         return " ".join(line for line in self.lines if line)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Send:
     """Send ``data`` to the server, then feed what it answers."""
 
     data: bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ReplyReceived:
     """A whole reply came while the machine was in ``state``."""
 

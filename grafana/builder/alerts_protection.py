@@ -90,7 +90,7 @@ PROTECTION = Group(
             severity=Severity.WARNING,
             scope=Scope.DOMAIN,
             condition=f"""
-            danewatch_domain_verdict{{verdict="no-mail"}} == 1
+            max without (verdict) (danewatch_domain_verdict{{verdict="no-mail"}}) == 1
             and {_ON_DOMAIN} max_over_time(danewatch_domain_up[7d:3h]) == 1
             """,
             wait="1h",
@@ -257,7 +257,7 @@ ENDINGS = Group(
             and {_ON_MX} danewatch_mx_certificate_expiry_enforced == 0
             and {_ON_MX} danewatch_mx_tlsa_records > 0
             """,
-            wait="1d",
+            wait="1h",
             gated=True,
             names=_BEHIND_MX,
             summary="The certificate of MX host {{ $labels.mx }} has expired; DANE does not mind.",

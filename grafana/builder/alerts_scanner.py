@@ -1,8 +1,10 @@
 """Alerts about danewatch itself: is it there, does it see, keep up, and keep what it saw."""
 
-from grafana.builder.rules import INSTANCE, Alert, Group, Scope, Severity
+from grafana.builder.rules import INSTANCE, Alert, Group, Scope, Severity, bracketed
 
 _ON = f"on ({INSTANCE})"
+_GONE = f"up == 0 and {_ON} last_over_time(danewatch_build_info[7d])"
+"""A target that was danewatch within the week and cannot be read, whatever its job is called."""
 _SEEING = f"unless {_ON} danewatch_blind == 1"
 _SEEN_FOR_AN_HOUR = f"""
     and {_ON} danewatch_blind offset 1h
@@ -18,10 +20,9 @@ SIGHT = Group(
             severity=Severity.CRITICAL,
             scope=Scope.SCANNER,
             condition=f"""
-            up == 0
-            and {_ON} last_over_time(danewatch_build_info[7d])
+            {_GONE}
             or
-            absent(danewatch_build_info)
+            absent(danewatch_build_info) unless on () {bracketed(_GONE)}
             """,
             wait="15m",
             summary="danewatch {{ $labels.instance }} is down.",

@@ -118,7 +118,7 @@ CAUSES = Group(
             name="instance_domain:danewatch_domain_deferred:unexplained",
             expr=with_zone(
                 f"""
-                danewatch_domain_phase{{phase="deferring"}}
+                max without (phase) (danewatch_domain_phase{{phase="deferring"}})
                 unless {_ON_DOMAIN} {BLOCKED}
                 {EXPLAINED}
                 """,

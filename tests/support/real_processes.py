@@ -26,7 +26,8 @@ LOG_LINES_SHOWN = 20
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 REMEDY = (
     "run .ci/install-servers, or: apt-get install --no-install-recommends unbound unbound-host nsd "
-    "bind9-utils bind9-dnsutils ldnsutils postfix prometheus openssl iproute2 util-linux uidmap"
+    "bind9-utils bind9-dnsutils ldnsutils postfix prometheus prometheus-alertmanager openssl "
+    "iproute2 util-linux uidmap"
 )
 
 running: list["RealServer"] = []

@@ -1,5 +1,6 @@
 """The small parts of the command line: resolv.conf, logs, host names, errors, the end."""
 
+import gc
 import io
 import json
 import logging
@@ -19,7 +20,7 @@ from scanner.cli.main import run
 from scanner.cli.options import own_host_name
 from scanner.cli.render import Style, can_show_unicode, make_console
 from scanner.cli.resolvconf import read_name_servers
-from scanner.cli.trio_run import run_trio
+from scanner.cli.trio_run import COLLECTOR_THRESHOLD, run_trio
 
 
 def test_name_servers_are_read_as_the_c_library_does(tmp_path: Path) -> None:
@@ -103,6 +104,26 @@ def test_interrupt_outweighs_other_errors() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_trio(fail)
+
+
+def test_the_collector_looks_less_often_while_a_command_runs() -> None:
+    """And as often as before when it has ended, however that was."""
+    before = gc.get_threshold()
+
+    async def look() -> tuple[int, ...]:
+        await trio.lowlevel.checkpoint()
+        return (gc.get_freeze_count(), *gc.get_threshold())
+
+    async def fail() -> None:
+        raise ValueError(await look())
+
+    frozen, *during = run_trio(look)
+    assert frozen > 1_000
+    assert during == [COLLECTOR_THRESHOLD, *before[1:]]
+    with pytest.raises(ValueError, match="50000"):
+        run_trio(fail)
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
 
 
 def test_several_errors_stay_a_group() -> None:

@@ -27,6 +27,7 @@ from scanner.cli.errors import (
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("scanner.cli.check", "Check domains now and explain what a sender would see."),
     "scan": ("scanner.cli.scan", "One pass over target lists; the results go into Parquet files."),
+    "monitor": ("scanner.cli.monitor", "The service: periodic checks, history, metrics, health."),
     "dnssec": ("scanner.cli.dnssec", "Show the chain of trust down to one answer."),
     "history": ("scanner.cli.history", "Ask the history: what changed, since when, for whom."),
     "targets": ("scanner.cli.targets", "Look at target lists."),

@@ -95,7 +95,7 @@ RESULT_METRICS = (
     _domain(
         "domain_cause",
         "1 for what keeps mail from the domain: a bogus zone, else each failing MX host, else"
-        " neither (both labels empty); only while it is not delivered, as last known.",
+        " neither (both labels empty); only while it is blocked or deferred, as last known.",
         "mx",
         "dns_zone",
     ),
@@ -120,7 +120,7 @@ RESULT_METRICS = (
     _mx("mx_addresses_authenticated", "Addresses of the host that authenticated with DANE."),
     _mx(
         "mx_certificate_not_before_timestamp_seconds",
-        "Latest start of validity among the certificates at the host's addresses.",
+        "Start of validity of the certificate that ends first among those at its addresses.",
         unit=_SECONDS,
     ),
     _mx(
@@ -137,6 +137,10 @@ RESULT_METRICS = (
         "mx_zone",
         "Always 1; the zone of the host's addresses, or where their chain of trust ends.",
         "dns_zone",
+    ),
+    _mx(
+        "mx_flapping",
+        "1 if the host changed so often lately that its recovery needs a second look.",
     ),
     _zone("zone_secure", "1 if the zone validates from a trust anchor down, as last known."),
     _zone("zone_bogus", "1 if the zone is signed and validation fails, as last known."),
@@ -155,6 +159,10 @@ RESULT_METRICS = (
         "zone_signature_expiration_timestamp_seconds",
         "When the first of the zone's signatures ends; also once it has.",
         unit=_SECONDS,
+    ),
+    _zone(
+        "zone_flapping",
+        "1 if the zone changed so often lately that its recovery needs a second look.",
     ),
 )
 

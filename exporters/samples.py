@@ -37,6 +37,7 @@ Value = float | Labelled | None
 DEFAULT_QUEUE_LIFE = timedelta(hours=24)
 
 _NOT_DELIVERED = frozenset({DomainVerdict.BLOCKED, DomainVerdict.DEFERRED, DomainVerdict.NO_MAIL})
+_WAITING = frozenset({DomainVerdict.BLOCKED, DomainVerdict.DEFERRED})
 _DELIVERING = frozenset(
     {
         HostOutcome.AUTHENTICATED,
@@ -144,6 +145,7 @@ class Sampler:
             "mx_outcome": _one(outcome=shown),
             "mx_last_check_timestamp_seconds": _seconds(view.observed_at),
             "mx_zone": _zone_label(_zone_of(view.observation.route)),
+            "mx_flapping": None if state is None else int(state.flapping),
         }
         values |= self._address_values(check, view)
         values |= self._tlsa_values(view, facts)
@@ -164,6 +166,7 @@ class Sampler:
                 ),
                 "zone_signature_inception_timestamp_seconds": _seconds(begins) if begins else None,
                 "zone_signature_expiration_timestamp_seconds": _seconds(ends) if ends else None,
+                "zone_flapping": None if state is None else int(state.flapping),
             },
         )
 
@@ -243,9 +246,9 @@ def _causes(
     ``status`` is the domain's as last known. While it fails and this check does not show why
     (inconclusive, or delivered again but not yet believed), the causes stay those of before.
     """
-    if status not in _NOT_DELIVERED:
+    if status not in _WAITING:
         return ()
-    if verdict.verdict not in _NOT_DELIVERED:
+    if verdict.verdict not in _WAITING:
         return earlier
     mx = check.observation.route.mx
     if mx.status is DnssecStatus.BOGUS and mx.dnssec_zone is not None:
@@ -291,12 +294,17 @@ def _certificate_values(facts: HostFacts | None) -> dict[str, Value]:
     # Whichever certificate of a host ends first stops the senders that are shown it.
     addresses = () if facts is None else facts.addresses
     chains = [chain for one in addresses for chain in (one.chain, one.other_chain)]
-    leaves = [chain[0] for chain in chains if chain]
-    starts = [leaf.not_before for leaf in leaves if leaf.not_before is not None]
-    ends = [leaf.not_after for leaf in leaves if leaf.not_after is not None]
+    ends = [
+        (chain[0].not_after, chain[0].not_before)
+        for chain in chains
+        if chain and chain[0].not_after is not None
+    ]
+    if not ends:
+        return {}
+    end, start = min(ends, key=lambda one: one[0])
     return {
-        "mx_certificate_not_before_timestamp_seconds": _seconds(max(starts)) if starts else None,
-        "mx_certificate_not_after_timestamp_seconds": _seconds(min(ends)) if ends else None,
+        "mx_certificate_not_before_timestamp_seconds": None if start is None else _seconds(start),
+        "mx_certificate_not_after_timestamp_seconds": _seconds(end),
     }
 
 

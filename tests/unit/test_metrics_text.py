@@ -96,6 +96,8 @@ def test_every_declared_family_can_appear() -> None:
         phase=DeliveryPhase.DEFERRING,
         failing_since=sample_checks.NOW,
     )
+    states |= state("mx1.example.org", "failed", entity_type=EntityType.MX)
+    states |= state("example.org", "secure", entity_type=EntityType.ZONE)
     zoned = sample_checks.zoned()
     ipv4 = sample_checks.lookup("mx1.example.org", RRType.A)
     signed = with_host(zoned, ipv4=replace(ipv4, dnssec_zone=Name("example.org")))
@@ -221,6 +223,39 @@ def test_of_several_addresses_the_certificate_that_ends_first_counts() -> None:
     text = render_results([replace(check, judgement=replace(check.judgement, hosts=(changed,)))])
     ends = value(text, "mx_certificate_not_after_timestamp_seconds", mx="mx1.example.org")
     assert ends == (sample_checks.NOW + timedelta(days=3)).timestamp()
+
+
+def test_both_dates_are_of_the_certificate_that_ends_first() -> None:
+    """The start of a renewed one beside it would make the old one look young."""
+    check = sample_checks.protected()
+    facts = check.judgement.hosts[0]
+    old = sample_checks.certificate("mx1", starts=timedelta(-87), ends=timedelta(days=3))
+    new = sample_checks.certificate("mx1", starts=timedelta(-1), ends=timedelta(days=89))
+    first, second = (
+        replace(one, chain=(leaf,)) for one, leaf in zip(facts.addresses, (new, old), strict=True)
+    )
+    changed = replace(facts, addresses=(first, second))
+    text = render_results([replace(check, judgement=replace(check.judgement, hosts=(changed,)))])
+    starts = value(text, "mx_certificate_not_before_timestamp_seconds", mx="mx1.example.org")
+    assert starts == (sample_checks.NOW - timedelta(days=87)).timestamp()
+
+
+def test_a_domain_that_takes_no_mail_has_no_cause_of_failure() -> None:
+    """Nothing waits in a queue: what is sent comes back at once, as its owner wants."""
+    text = render_results([sample_checks.no_mail()])
+    assert "danewatch_domain_cause" not in text
+    assert "danewatch_domain_cause" in render_results([sample_checks.mismatch()])
+
+
+@pytest.mark.parametrize("flapping", [True, False])
+def test_a_flapping_host_and_zone_are_told_as_well(flapping: bool) -> None:
+    """One host that flaps explains all domains that flap with it."""
+    states = state("mx1.example.org", "authenticated", entity_type=EntityType.MX)
+    states |= state("example.org", "secure", entity_type=EntityType.ZONE)
+    states = {key: replace(one, flapping=flapping) for key, one in states.items()}
+    text = render_results([sample_checks.zoned()], states=states)
+    assert value(text, "mx_flapping", mx="mx1.example.org") == int(flapping)
+    assert value(text, "zone_flapping", dns_zone="example.org") == int(flapping)
 
 
 def test_of_two_certificates_at_one_address_the_one_that_ends_first_counts() -> None:

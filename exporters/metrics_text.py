@@ -146,5 +146,7 @@ def label_names(labels: Pairs) -> Pairs:
         candidate, number = plain, 2
         while candidate in renamed:
             candidate, number = f"{plain}_{number}", number + 1
+            if candidate.startswith("__"):
+                candidate = f"label{candidate}"
         renamed[candidate] = value
     return tuple(sorted(renamed.items()))

@@ -301,7 +301,7 @@ def _add_options(parser: argparse.ArgumentParser, domains: int, silent: float) -
     add("--seed", type=int, default=1)
     add("--latency", type=float, default=0, metavar="MS", help="of every answer  [%(default)s]")
     add("--runs", type=int, default=3, help="measured passes  [%(default)s]")
-    add("--in-flight", type=int, default=1_000, help="domains and probes  [%(default)s]")
+    add("--in-flight", type=int, default=200, help="domains and probes  [%(default)s]")
     add(
         "--one-algorithm",
         action="store_true",

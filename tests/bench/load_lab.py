@@ -5,6 +5,7 @@
     targets.txt    the domains, one a line
     expected.json  the right verdicts
     anchor.ds      the trust anchor of its root
+    root.pem       the certificate authority behind every host, for programs that want one
     mix.json       what it was made from, and when
 
 Making 100,000 domains takes minutes, so a directory is used again while its signatures are fresh.
@@ -14,7 +15,7 @@ import hashlib
 import ipaddress
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,7 @@ from load_zones import (
     NS,
     NSEC,
     NXDOMAIN,
+    RRSIG,
     SECURE,
     SERVFAIL,
     SLOW,
@@ -69,7 +71,7 @@ RSA_KEYS = 10
 FRESH_SECONDS = 7 * 86_400
 NAME_SERVER = "ns1.elm"
 """Of every zone, for those who ask for it; its address is the laboratory's."""
-FORMAT = 2
+FORMAT = 4
 """Raised when what this file writes changes, so that no old directory is used."""
 
 _DER, _PKCS8 = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8
@@ -129,8 +131,14 @@ class _Authority:
         self._issued = 0
         self._key = ec.generate_private_key(ec.SECP256R1())
         root_key = ec.generate_private_key(ec.SECP256R1())
+        root_name = _common_name("Load Test Root")
+        root = self._builder(root_name, root_name, 1, expired=False)
+        root = root.public_key(root_key.public_key()).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        self.root_pem = root.sign(root_key, _SHA256).public_bytes(serialization.Encoding.PEM)
         self._name = _common_name("Load Test Intermediate")
-        builder = self._builder(self._name, _common_name("Load Test Root"), 1, expired=False)
+        builder = self._builder(self._name, root_name, 2, expired=False)
         builder = builder.public_key(self._key.public_key()).add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
         )
@@ -145,7 +153,7 @@ class _Authority:
             key, form = self._rsa_keys[self._issued % len(self._rsa_keys)], _TRADITIONAL
         else:
             key, form = ec.generate_private_key(ec.SECP256R1()), _TRADITIONAL
-        builder = self._builder(_common_name(host), self._name, self._issued + 1, expired=expired)
+        builder = self._builder(_common_name(host), self._name, self._issued + 2, expired=expired)
         public = key.public_key()
         certificate = (
             builder.public_key(public)
@@ -198,6 +206,7 @@ class _Lab:
     def write(self) -> _Hosts:
         rsa_keys = [rsa.generate_private_key(65_537, 2_048) for _ in range(RSA_KEYS)]
         authority = _Authority(self.now, rsa_keys)
+        (self.directory / "root.pem").write_bytes(authority.root_pem)
         top_levels = self._write_root(rsa_keys)
         for operator in operator_hosts():
             self._write_mail_zone(operator, top_levels, authority)
@@ -220,10 +229,14 @@ class _Lab:
         (self.directory / "anchor.ds").write_text(anchor)
         add((), SOA, [root.soa], flags=SECURE)
         add((), DNSKEY, [root.keys()], flags=SECURE)
-        # com does not exist here: one record spans it and the wildcard (RFC 4035 §5.4).
-        bitmap = type_bitmap((NS, SOA, DNSKEY, 46, NSEC))
-        nsec = root.sign((), NSEC, (wire_of((TOP_LEVELS[0].encode(),)) + bitmap,))
-        add((b"com",), DS, (), [root.soa, nsec], flags=SECURE, rcode=NXDOMAIN)
+        # What is asked to see whether a resolver reaches the world: neither exists here. One record
+        # spans the name and another, the root's own, the wildcard (RFC 4035 §5.4).
+        apex = _nsec(root, (), TOP_LEVELS[0], (NS, SOA, DNSKEY))
+        for name, before, following in (("com", "", TOP_LEVELS[0]), ("org", "oak", "pine")):
+            spanning = [_nsec(root, labels_of(before), following, (NS, DS))] if before else []
+            denial = [root.soa, apex, *spanning]
+            add(labels_of(name), DS, (), denial, flags=SECURE, rcode=NXDOMAIN)
+            add((b"*", *labels_of(name)), A, (), denial, flags=SECURE, rcode=NXDOMAIN)
         found = {}
         for index, name in enumerate(TOP_LEVELS):
             labels = labels_of(name)
@@ -353,6 +366,11 @@ class _Lab:
         following = (b"mx1", *name)
         add(name, A, (), zone.no_data(name, (NS, SOA, MX, TXT, DNSKEY), following), flags=SECURE)
         return zone
+
+
+def _nsec(zone: Zone, owner: Labels, following: str, has: Sequence[int]) -> RRset:
+    bitmap = type_bitmap((*has, RRSIG, NSEC))
+    return zone.sign(owner, NSEC, (wire_of(labels_of(following)) + bitmap,))
 
 
 def _tlsa(host: HostPlan, shown: _Shown, authority: _Authority) -> bytes:

@@ -11,6 +11,7 @@
  * - a reply that does not fit the client's UDP size is truncated; TCP has it whole (pipelined);
  * - every reply is delayed by LATENCY_MS, those marked slow by SLOW_MS more.
  *
+ * A record for a name that begins with an asterisk answers for every label in its place.
  * A question that is not in the file is counted, since the generator forgot it, and REFUSED, or
  * answered with UNKNOWN_RCODE: 3 is kinder to programs that ask for much that is not there.
  * Listens on 127.0.0.1 only. Prints "ready PORT"; then, for each line on standard input, its counts
@@ -196,6 +197,12 @@ static size_t answer(const uint8_t *query, size_t length, int tcp, uint8_t *repl
     if (tcp) limit = MAX_REPLY;
 
     const struct record *r = find(key, used);
+    if (!r && key[0]) { /* a record for any name in that place; its body points into no question */
+        uint8_t any[260] = {1, '*'};
+        size_t rest = used - 1 - key[0];
+        memcpy(any + 2, key + 1 + key[0], rest);
+        r = find(any, 2 + rest);
+    }
     int checking = !(query[3] & 0x10);
     unsigned rcode = unknown_rcode, answers = 0, authorities = 0, ede = 0, ad = 0;
     const uint8_t *body = NULL;

@@ -5,8 +5,9 @@ be shared, cached and limited from outside; the caller owns the concurrency over
 file the one within a domain.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import trio
@@ -129,9 +130,9 @@ class DomainObserver:
         collected.route = route
         if route.kind not in (MxKind.EXPLICIT, MxKind.IMPLICIT):
             return
-        async with trio.open_nursery() as nursery:
-            for exchange in route.exchanges:
-                nursery.start_soon(self._collect_host, exchange, collected)
+        await _all_at_once(
+            [partial(self._collect_host, exchange, collected) for exchange in route.exchanges]
+        )
 
     async def _collect_host(self, exchange: MxRecord, collected: _Collected) -> None:
         route = await self._answer(route_host(exchange.exchange, limits=self._limits))
@@ -151,9 +152,7 @@ class DomainObserver:
                 )
             )
 
-        async with trio.open_nursery() as nursery:
-            for index in range(len(route.addresses)):
-                nursery.start_soon(probe_one, index)
+        await _all_at_once([partial(probe_one, index) for index in range(len(route.addresses))])
 
     async def _answer(self, steps: Generator[tuple[Question, ...], Answers, _T]) -> _T:
         """Feed a routing conversation until it returns; it may do so without any question."""
@@ -172,14 +171,22 @@ class DomainObserver:
         async def ask(question: Question) -> None:
             answers[question] = await self._resolver.lookup(question)
 
-        asked = tuple(questions)
-        if len(asked) == 1:
-            await ask(asked[0])
-            return answers
-        async with trio.open_nursery() as nursery:
-            for question in asked:
-                nursery.start_soon(ask, question)
+        await _all_at_once([partial(ask, question) for question in questions])
         return answers
+
+
+async def _all_at_once(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Take all ``steps`` concurrently; one of them in this task, since a task has its price."""
+    if not steps:
+        return
+    *others, last = steps
+    if not others:
+        await last()
+        return
+    async with trio.open_nursery() as nursery:
+        for step in others:
+            nursery.start_soon(step)
+        await last()
 
 
 def _is_contacted(host: HostRoute, mail: MailRoute | None) -> bool:

@@ -12,7 +12,7 @@ task; then one of those who waited asks in its place.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import trio
@@ -62,7 +62,7 @@ class _Entry:
 class _Flight:
     """One question on its way; ``lookup`` is None when whoever asked it gave up."""
 
-    done: trio.Event = field(default_factory=trio.Event)
+    done: trio.Event | None = None
     lookup: Lookup | None = None
 
 
@@ -98,6 +98,8 @@ class CachingResolver:
             await trio.lowlevel.checkpoint()
             return remembered
         while (flight := self._flights.get(question)) is not None:
+            if flight.done is None:
+                flight.done = trio.Event()  # most flights nobody joins
             await flight.done.wait()
             if flight.lookup is not None:
                 self._joins += 1
@@ -140,7 +142,8 @@ class CachingResolver:
         finally:
             if self._flights.get(question) is flight:
                 del self._flights[question]
-            flight.done.set()
+            if flight.done is not None:
+                flight.done.set()
 
     def _remembered(self, question: Question) -> Lookup | None:
         entry = self._entries.get(question)

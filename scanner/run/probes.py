@@ -128,7 +128,7 @@ class _Key:
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    done: trio.Event = field(default_factory=trio.Event)
+    done: trio.Event | None = None
     result: AddressObservation | None = None
 
 
@@ -185,6 +185,8 @@ class SharedProber:
             flight = self._flights.get(key)
             if flight is None:
                 return await self._lead(key, address)
+            if flight.done is None:
+                flight.done = trio.Event()  # most flights nobody joins
             await flight.done.wait()
             if flight.result is not None:
                 self._shared += 1
@@ -224,7 +226,8 @@ class SharedProber:
             return result
         finally:
             del self._flights[key]
-            flight.done.set()
+            if flight.done is not None:
+                flight.done.set()
 
     def _fresh_for(self, result: AddressObservation) -> float:
         failed = result.error is not None

@@ -30,6 +30,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from scanner.model.observation import ProbeError, ProbeStage
 from scanner.model.record import record
@@ -183,6 +185,10 @@ _STAGES: Mapping[State, ProbeStage] = {
 _PRINTABLE = bytes(
     0x20 if octet == 0x09 else octet if 0x20 <= octet <= 0x7E else 0x3F for octet in range(256)
 )
+REMEMBERED_LINES = 2_048
+"""Lines kept as read: servers of the same make say the same."""
+MAX_REMEMBERED_OCTETS = 256
+"""Longer lines are read anew each time, so that what is kept stays below 2 MiB."""
 _REPLY_LINE = re.compile(rb"([1-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED_CODE = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?= |$)")
 
@@ -302,43 +308,47 @@ class SmtpClient:
             self._note((bytes(self._buffer) + piece[:limit])[:limit])
             self._fail(ProbeError.TOO_LARGE, f"a line longer than {limit} octets", events)
             return
-        self._buffer += piece
-        if complete:
-            line = bytes(self._buffer)
+        if not complete:
+            self._buffer += piece
+            return
+        if self._buffer:
+            piece = bytes(self._buffer) + piece
             self._buffer.clear()
-            self._take_line(line, events)
+        self._take_line(piece, events)
 
     def _take_line(self, raw: bytes, events: list[Event]) -> None:
         self._session_octets += len(raw)
         # RFC 5321 §2.3.8 wants CRLF; LF alone is accepted as Postfix and Exim accept it.
         line = raw.removesuffix(b"\n").removesuffix(b"\r")
-        self._note(line)
+        read = _read_line(line) if len(line) <= MAX_REMEMBERED_OCTETS else _parse_line(line)
+        self._note_shown(read.shown)
         if self._session_octets > self._limits.max_session_octets:
             limit = self._limits.max_session_octets
             self._fail(ProbeError.TOO_LARGE, f"more than {limit} octets in one session", events)
             return
-        match = _REPLY_LINE.fullmatch(line)
-        if match is None:
-            shown = printable(line, 80)
+        if read.code is None:
+            shown = read.shown[:80]
             self._fail(ProbeError.PROTOCOL, f"not an SMTP reply line: {shown!r}", events)
             return
-        code, separator, text = int(match[1]), match[2], match[3] or b""
-        if self._code is not None and code != self._code:
-            detail = f"reply codes {self._code} and {code} within one reply"
+        if self._code is not None and read.code != self._code:
+            detail = f"reply codes {self._code} and {read.code} within one reply"
             self._fail(ProbeError.PROTOCOL, detail, events)
             return
-        self._code = code
-        self._lines.append(printable(text, self._limits.max_line_octets))
-        if separator != b"-":
+        self._code = read.code
+        self._lines.append(read.text[: self._limits.max_line_octets])
+        if not read.goes_on:
             self._take_reply(events)
         elif len(self._lines) >= self._limits.max_reply_lines:
             limit = self._limits.max_reply_lines
             self._fail(ProbeError.TOO_LARGE, f"more than {limit} lines in one reply", events)
 
     def _note(self, line: bytes) -> None:
+        self._note_shown(printable(line, len(line)))
+
+    def _note_shown(self, shown: str) -> None:
         before_tls = self._state not in (State.EHLO_TLS, State.QUIT)
         if before_tls and len(self._transcript) < self._limits.max_transcript_lines:
-            self._transcript.append(printable(line, self._limits.max_transcript_characters))
+            self._transcript.append(shown[: self._limits.max_transcript_characters])
 
     # -- replies -------------------------------------------------------------------------------
 
@@ -404,6 +414,27 @@ class SmtpClient:
             return
         self._failed = True
         events.append(Failure(stage=self._stage, error=error, detail=detail, reply=reply))
+
+
+class _Line(NamedTuple):
+    """One line as it can be shown; ``code`` is None when it is no reply line (RFC 5321 §4.2)."""
+
+    shown: str
+    code: int | None
+    goes_on: bool
+    text: str
+
+
+def _parse_line(line: bytes) -> _Line:
+    shown = printable(line, len(line))
+    match = _REPLY_LINE.fullmatch(line)
+    if match is None:
+        return _Line(shown, None, False, "")
+    text = shown[match.start(3) :] if match[3] else ""
+    return _Line(shown, int(match[1]), match[2] == b"-", text)
+
+
+_read_line = lru_cache(maxsize=REMEMBERED_LINES)(_parse_line)
 
 
 def offers_starttls(reply: Reply) -> bool:

@@ -1,11 +1,13 @@
 """The SMTP machine treats the same bytes alike however they are cut, and stays in its bounds."""
 
 import itertools
+import re
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scanner.model.observation import ProbeStage
+from scanner.wire import smtp
 from scanner.wire.smtp import (
     Event,
     Failure,
@@ -15,6 +17,7 @@ from scanner.wire.smtp import (
     SmtpLimits,
     StartHandshake,
     State,
+    printable,
 )
 
 LIMITS = SmtpLimits(
@@ -113,3 +116,16 @@ def test_the_evidence_is_printable_and_bounded(said: bytes) -> None:
     assert all(len(line) <= LIMITS.max_transcript_characters for line in shown)
     shown += [event.detail for event in events if isinstance(event, Failure)]
     assert all(" " <= character <= "~" for line in shown for character in line)
+
+
+@given(st.one_of(lines, st.binary(max_size=300)), st.integers(0, 80))
+def test_a_line_read_once_is_shown_and_cut_as_if_read_each_time(line: bytes, limit: int) -> None:
+    """What is remembered of a line is what the plain expressions say of its octets."""
+    line = line.removesuffix(b"\n")
+    for read in (smtp._read_line(line), smtp._read_line(bytes(line)), smtp._parse_line(line)):
+        match = re.fullmatch(rb"([1-5][0-9][0-9])(?:([ -])(.*))?", line, re.DOTALL)
+        assert read.shown[:limit] == printable(line, limit)
+        assert read.code == (None if match is None else int(match[1]))
+        if match is not None:
+            assert read.goes_on is (match[2] == b"-")
+            assert read.text[:limit] == printable(match[3] or b"", limit)

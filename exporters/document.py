@@ -75,7 +75,7 @@ def check_document(
         "duration_ms": observation.duration_ms,
         "incomplete": observation.incomplete,
         "mx": _mx(check),
-        "dnssec": _dnssec(observation.route.mx),
+        "dnssec": _dnssec(observation.route.mx, observation.vantage),
         "verdicts": {str(verdict.profile): _verdict(verdict) for verdict in judgement.verdicts},
         "zones": [_zone(zone) for zone in observation.zones],
         "hosts": [_host(check, name, profile) for name in _host_names(check)],
@@ -152,12 +152,15 @@ def _mx(check: Check) -> dict[str, object]:
     }
 
 
-def _dnssec(mx: Lookup) -> dict[str, object]:
+def _dnssec(mx: Lookup, vantage: Vantage) -> dict[str, object]:
+    status = mx.status
     reason: str | None = mx.dnssec_reason
-    if reason is None and mx.status is not None:
-        reason = _DNSSEC_REASONS.get(mx.status)
+    if status is DnssecStatus.BOGUS and (mx.own_fault or not vantage.resolver_trusted):
+        status = DnssecStatus.INDETERMINATE  # seen with eyes that cannot be trusted
+    if reason is None and status is not None:
+        reason = _DNSSEC_REASONS.get(status)
     return {
-        "status": _text(mx.status),
+        "status": _text(status),
         "zone": mx.dnssec_zone,
         "reason": _text(reason),
         "ede": _first_extended_error(mx),

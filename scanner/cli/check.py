@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,7 +48,7 @@ def command(domains: tuple[str, ...], schema: bool, **values: Any) -> int:
     options = Options.take(values)
     names = _parse_domains(domains)
     config = read_config(options)
-    settings = settings_from(options, config)
+    settings = replace(settings_from(options, config), always_compare=True)
     from scanner.cli.logs import set_up_logging
     from scanner.cli.trio_run import run_trio
 

@@ -14,7 +14,8 @@ from scanner.model.vocabulary import DnssecStatus, RRType, ValidationMode
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from scanner.cli.wiring import Settings, Validated
+    from scanner.cli.diagnosis import Validated
+    from scanner.cli.wiring import Settings
     from scanner.model.dnssec import DnssecFinding, Validation
     from scanner.model.observation import Question
 
@@ -128,9 +129,9 @@ def _picture_file(graph: str | None) -> Path | None:
 
 
 async def _validate(question: "Question", settings: "Settings") -> "Validated":
-    from scanner.cli import wiring
+    from scanner.cli import diagnosis
 
-    return await wiring.validate(question, settings)
+    return await diagnosis.validate(question, settings)
 
 
 def _show(

@@ -309,6 +309,7 @@ def settings_from(options: Options, config: "Config") -> "Settings":
         allow_private_addresses=(
             config.smtp.allow_private_addresses if allow_private is None else allow_private
         ),
+        name_server_port=config.validation.name_server_port,
         both_algorithms=config.smtp.both_algorithms,
         judge_at=options.at,
         known_bogus=options.known_bogus

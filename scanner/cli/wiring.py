@@ -6,7 +6,7 @@ layers. The scanner lives as long as the ``async with`` block and owns its socke
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -22,12 +22,17 @@ from scanner.model.ports import Clock, Target
 from scanner.model.reasons import Reason
 from scanner.model.verdict import Check, Judgement, ProfileVerdict
 from scanner.model.vocabulary import DomainVerdict, HostOutcome, RRType, ValidationMode
-from scanner.observe.chainwalk import ValidatingResolver
-from scanner.observe.dnsserver import DnsLimits, ServerAddress
+from scanner.observe.chainwalk import ChainLimits, ValidatingResolver
+from scanner.observe.dnsserver import DNS_PORT, DnsLimits, ServerAddress
 from scanner.observe.domain import DEFAULT_DEADLINE_SECONDS, DomainObserver
 from scanner.observe.greeting import Greeter, addresses_of
 from scanner.observe.kernelclock import kernel_synchronised
-from scanner.observe.resolver import StubResolver, open_fetcher, open_resolver
+from scanner.observe.resolver import (
+    StubResolver,
+    open_fetcher,
+    open_fetcher_and_resolver,
+    open_resolver,
+)
 from scanner.observe.smtp import ProbeLimits, SmtpProber
 from scanner.observe.vantage import ResolverVantage, SelfTest
 from scanner.observe.zonekeeper import ZoneKeeper
@@ -60,6 +65,10 @@ class Settings:
     dnssec_policy: DnssecPolicy = field(default_factory=DnssecPolicy)
     judge_at: datetime | None = None
     """Judge signatures and certificates as of this time; None means now."""
+    always_compare: bool = False
+    """Whether every local validation is held against the resolver's own; else bogus ones are."""
+    name_server_port: int = DNS_PORT
+    """The port of authoritative servers in a diagnosis; another than 53 is for a laboratory."""
     dns_limits: DnsLimits = field(default_factory=DnsLimits)
     probe_limits: ProbeLimits = field(default_factory=ProbeLimits)
     sharing_limits: SharingLimits = field(default_factory=SharingLimits)
@@ -138,50 +147,33 @@ async def open_validation(
     clock: Clock,
     on_validation: Callable[[Validation], None] | None = None,
     on_query: Callable[[RRType], None] | None = None,
+    total_seconds: float | None = None,
 ) -> AsyncIterator[StubResolver | ValidatingResolver]:
-    """Open the resolver that the settings choose: one that validates, or one that is believed."""
+    """Open the resolver that the settings choose: one that validates, or one that is believed.
+
+    ``total_seconds`` is the time of one question with its whole chain, where it is not the usual.
+    """
     if settings.validation is ValidationMode.RESOLVER:
         async with open_resolver(
             settings.resolvers, limits=settings.dns_limits, clock=clock, on_query=on_query
         ) as resolver:
             yield resolver
         return
-    async with open_fetcher(
-        settings.resolvers, limits=settings.dns_limits, on_query=on_query
-    ) as fetcher:
+    limits = None if total_seconds is None else ChainLimits(total_timeout_seconds=total_seconds)
+    async with open_fetcher_and_resolver(
+        settings.resolvers, clock=clock, limits=settings.dns_limits, on_query=on_query
+    ) as (fetcher, opinion):
         yield ValidatingResolver(
             fetcher,
             anchors=Anchors(settings.anchors),
             clock=clock,
             policy=settings.dnssec_policy,
+            limits=limits,
             at=settings.judge_at,
             on_validation=on_validation,
+            opinion=opinion,
+            always_compare=settings.always_compare,
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Validated:
-    """One answer with its chain and when it was asked; ``self_test`` where the fault is ours."""
-
-    validation: Validation
-    asked_at: datetime
-    self_test: SelfTest | None = None
-
-
-async def validate(
-    question: Question, settings: Settings, *, clock: Clock | None = None
-) -> Validated:
-    """Return the answer to ``question`` with its chain, validated here."""
-    clock = clock or SystemClock()
-    local = replace(settings, validation=ValidationMode.LOCAL)
-    async with open_validation(local, clock=clock) as resolver:
-        assert isinstance(resolver, ValidatingResolver)
-        asked_at = clock.now()
-        validation = await resolver.validate(question)
-        tested = None
-        if validation.own_fault is not None:
-            tested = await ResolverVantage(resolver, clock=clock).self_test()
-        return Validated(validation=validation, asked_at=asked_at, self_test=tested)
 
 
 @asynccontextmanager

@@ -85,6 +85,13 @@ class ValidationSection(Section):
         "The same for DS records with digest type 1, where a zone has no stronger ones.",
         lax=True,
     )
+    name_server_port: int = setting(
+        53,
+        "The port a zone's own name servers are asked on when a chain is broken; another than 53 "
+        "is for a laboratory, and lets servers at special-purpose addresses be asked too.",
+        at_least=1,
+        at_most=65_535,
+    )
 
 
 class PolicySection(Section):

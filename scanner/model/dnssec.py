@@ -211,6 +211,7 @@ class SignedMessage:
     """One whole reply to a question with DO and CD. The additional section is not kept.
 
     ``truncated`` says that TC was set: then nothing but the header was read (RFC 2181 §9).
+    ``authoritative`` is the AA bit, which matters only where a zone's own servers are asked.
     """
 
     question: Question
@@ -222,6 +223,7 @@ class SignedMessage:
     extended_errors: tuple[ExtendedError, ...] = ()
     server: str = ""
     truncated: bool = False
+    authoritative: bool = False
 
     def find(self, owner: CanonicalName, rdtype: int) -> RRset | None:
         """Return the RRset of the answer section with this owner and type."""

@@ -105,9 +105,7 @@ class DnssecReason(StrEnum):
     SERVER_INCONSISTENT = "server-inconsistent"
     PMTU_EXCEEDED = "pmtu-exceeded"
     NS_PARENT_CHILD_MISMATCH = "ns-parent-child-mismatch"
-    GLUE_MISMATCH = "glue-mismatch"
     NS_NO_ADDRESS = "ns-no-address"
-    CDS_MISMATCH = "cds-mismatch"
 
     # Forecast.
     DS_CHANGE_PENDING = "ds-change-pending"

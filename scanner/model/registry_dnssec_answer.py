@@ -312,23 +312,11 @@ _OURS = {
         "The NS records at the parent and in the zone differ.",
         "Have the parent's records updated.",
     ),
-    R.GLUE_MISMATCH: info(
-        _WARNING,
-        None,
-        "The addresses at the parent are not those in the zone.",
-        "Have the parent's records updated.",
-    ),
     R.NS_NO_ADDRESS: info(
         _WARNING,
         None,
         "A name server has no address.",
         "Publish its address, or take it out of the NS records.",
-    ),
-    R.CDS_MISMATCH: info(
-        _WARNING,
-        None,
-        "The CDS or CDNSKEY records do not fit the zone's keys.",
-        "Publish CDS records for keys that sign the zone.",
     ),
     R.DS_CHANGE_PENDING: info(
         _WARNING,

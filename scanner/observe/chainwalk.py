@@ -19,7 +19,7 @@ Rules
 
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -36,6 +36,7 @@ from scanner.model.dnssec import (
     Anchor,
     ChainLink,
     CheckedRRset,
+    DnssecFinding,
     FetchFailure,
     LinkKind,
     RRset,
@@ -44,10 +45,11 @@ from scanner.model.dnssec import (
 )
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.observation import ExtendedError, Lookup, Question, Record
-from scanner.model.ports import Clock
+from scanner.model.ports import Clock, Resolver
 from scanner.model.registry_dnssec import dnssec_info
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
 from scanner.observe.dnsserver import ServerAddress
+from scanner.observe.opinion import compare
 from scanner.observe.rawfetch import RawFetcher
 from scanner.wire.dnsframe import MalformedResponseError, RawRecord
 from scanner.wire.dnsrdata import CLASS_IN, TYPE_CODES, read_record
@@ -93,7 +95,7 @@ class ChainStatistics:
 class _Flight:
     """One step on its way; ``step`` is None when whoever took it gave up."""
 
-    done: trio.Event = field(default_factory=trio.Event)
+    done: trio.Event | None = None
     step: Step | None = None
 
 
@@ -124,8 +126,14 @@ class ValidatingResolver:
         limits: ChainLimits | None = None,
         at: datetime | None = None,
         on_validation: Callable[[Validation], None] | None = None,
+        opinion: Resolver | None = None,
+        always_compare: bool = False,
     ) -> None:
-        """``at`` judges signatures as of that moment instead of the clock's."""
+        """``at`` judges signatures as of that moment instead of the clock's.
+
+        ``opinion`` is a resolver that validates itself: what is bogus for us is held against what
+        it says, and with ``always_compare`` everything is.
+        """
         self._fetcher = fetcher
         self._anchors = anchors
         self._clock = clock
@@ -133,6 +141,8 @@ class ValidatingResolver:
         self._limits = limits or ChainLimits()
         self._at = at
         self._on_validation = on_validation
+        self._opinion = opinion
+        self._always_compare = always_compare
         limit = self._policy.max_memo_entries
         self._memo = VerificationMemo(limit) if limit else None
         self._steps: OrderedDict[_Key, tuple[Step, datetime]] = OrderedDict()
@@ -157,6 +167,8 @@ class ValidatingResolver:
             validation = await self._validate(question)
         if validation is None:
             validation = self._out_of_time(question)
+        if self._opinion is not None:
+            validation = await self._compared(validation, self._opinion)
         if self._on_validation is not None:
             self._on_validation(validation)
         return validation
@@ -171,9 +183,11 @@ class ValidatingResolver:
         """Whether an anchor of the root is among the trusted ones."""
         return self._anchors.for_name(()) is not None
 
-    async def fetch(self, question: Question) -> SignedMessage | FetchFailure:
+    async def fetch(
+        self, question: Question, *, fresh: bool = False
+    ) -> SignedMessage | FetchFailure:
         """Return the reply to ``question`` as it is, with nothing validated."""
-        return await self._fetcher.fetch(question)
+        return await self._fetcher.fetch(question, fresh=fresh)
 
     def split(self, *, stream_only: bool = False) -> "tuple[ValidatingResolver, ...]":
         """Return one validating resolver for each server, which shares nothing but sockets.
@@ -214,6 +228,15 @@ class ValidatingResolver:
             confirmations=self._confirmations,
             cached=len(self._steps),
         )
+
+    async def _compared(self, validation: Validation, opinion: Resolver) -> Validation:
+        """Return ``validation`` with what another validator says of it, where it was asked."""
+        if self._at is not None:
+            return validation  # the other one judges as of now
+        if not self._always_compare and validation.status is not DnssecStatus.BOGUS:
+            return validation
+        noted = await compare(validation, opinion)
+        return validation if noted is None else _with(validation, noted)
 
     async def _validate(self, question: Question) -> Validation:
         spent = _Spent(self._policy.max_queries)
@@ -273,6 +296,8 @@ class ValidatingResolver:
             if flight is None:
                 return await self._take(key, anchor, parent, spent)
             self._joins += 1
+            if flight.done is None:
+                flight.done = trio.Event()  # most flights nobody joins
             await flight.done.wait()
             if flight.step is not None:
                 return flight.step
@@ -301,7 +326,8 @@ class ValidatingResolver:
         finally:
             if self._flights.get(key) is flight:
                 del self._flights[key]
-            flight.done.set()
+            if flight.done is not None:
+                flight.done.set()
 
     async def _enter(
         self,
@@ -450,6 +476,10 @@ def lookup_of(validation: Validation) -> Lookup:
         dnssec_zone=validation.ends_at or validation.zone,
         dnssec_reason=validation.reason,
     )
+
+
+def _with(validation: Validation, noted: DnssecFinding) -> Validation:
+    return replace(validation, findings=(*validation.findings, noted))
 
 
 _ANSWERS = frozenset({LookupOutcome.DATA, LookupOutcome.NODATA, LookupOutcome.NXDOMAIN})

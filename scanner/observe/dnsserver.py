@@ -7,6 +7,8 @@ from scanner.wire.dnsquery import PAYLOAD_OCTETS
 
 DNS_PORT = 53
 MAX_PORT = 65_535
+NOTHING_LISTENS = "nothing listens at"
+"""How the sentence begins that says a server's port is closed."""
 
 
 class InvalidServerError(ValueError):

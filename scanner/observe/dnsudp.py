@@ -17,7 +17,7 @@ import socket
 import trio
 
 from scanner.model.observation import Question
-from scanner.observe.dnsserver import DnsLimits, OwnSideError, ServerAddress
+from scanner.observe.dnsserver import NOTHING_LISTENS, DnsLimits, OwnSideError, ServerAddress
 from scanner.observe.dnsstatistics import Counters
 from scanner.observe.inflight import InFlight, random_below
 from scanner.wire.dnsmsg import Reply, build_query, decode_response
@@ -203,6 +203,6 @@ class _Socket:
 
     def _own_side(self, error: OSError) -> OwnSideError:
         if error.errno == errno.ECONNREFUSED:
-            return OwnSideError(f"nothing listens at the resolver {self._server}")
+            return OwnSideError(f"{NOTHING_LISTENS} the resolver {self._server}")
         words = os.strerror(error.errno) if error.errno else str(error)
         return OwnSideError(f"the resolver {self._server} cannot be reached: {words}")

@@ -53,6 +53,7 @@ __all__ = [
     "ServerAddress",
     "StubResolver",
     "open_fetcher",
+    "open_fetcher_and_resolver",
     "open_resolver",
     "parse_server",
 ]
@@ -93,6 +94,24 @@ async def open_fetcher(
     counters = Counters(on_query=on_query)
     async with _open_transport(servers, limits=chosen, counters=counters) as transport:
         yield RawFetcher(transport, servers, limits=chosen, counters=counters)
+
+
+@asynccontextmanager
+async def open_fetcher_and_resolver(
+    servers: Sequence[ServerAddress],
+    *,
+    clock: Clock,
+    limits: DnsLimits | None = None,
+    on_query: Callable[[RRType], None] | None = None,
+) -> AsyncIterator[tuple[RawFetcher, "StubResolver"]]:
+    """Open both over the same sockets, for who validates and wants to hear others besides."""
+    chosen = limits or DnsLimits()
+    counters = Counters(on_query=on_query)
+    async with _open_transport(servers, limits=chosen, counters=counters) as transport:
+        yield (
+            RawFetcher(transport, servers, limits=chosen, counters=counters),
+            StubResolver(transport, servers, limits=chosen, clock=clock, counters=counters),
+        )
 
 
 @asynccontextmanager

@@ -62,6 +62,7 @@ _SHA1_LABEL_OCTETS = 32  # of an NSEC3 owner: 160 bits, five to a digit
 RSA_MD5 = 1  # the one algorithm with a key tag of its own (RFC 4034 appendix B.1)
 
 _TC = 0x0200
+_AA = 0x0400
 _RRSIG_FIXED = struct.Struct("!HBBIIIH")  # RFC 4034 §3.1, before the signer's name
 _RRSIG_FIXED_OCTETS = _RRSIG_FIXED.size
 _TTL_TOP_BIT = 0x8000_0000  # RFC 2181 §8: counts as zero
@@ -135,6 +136,7 @@ def decode_signed(
         edns=TYPE_OPT in [raw.rdtype for raw in sections.additional],
         extended_errors=errors,
         server=server,
+        authoritative=bool(header.flags & _AA),
     )
 
 

@@ -38,6 +38,7 @@ _RRSIG_OCTETS = _RRSIG.size
 _USUAL_FLAGS = 0x8000
 _UNUSUAL_FLAGS = 0x7A00  # an opcode, or TC
 _RCODE = 0x000F
+_AUTHORITATIVE = 0x0400
 _CLASS_IN = 1
 _TYPE_NS = 2
 _TYPE_MX = 15
@@ -100,6 +101,7 @@ def _decode(question: Question, query_id: int, wire: bytes, server: str) -> Sign
         authority=_rrsets(authority, signatures),
         edns=edns,
         server=server,
+        authoritative=bool(flags & _AUTHORITATIVE),
     )
 
 

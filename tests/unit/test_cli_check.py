@@ -191,7 +191,7 @@ def test_defaults_are_those_of_the_scanner(scanner: FakeScanner) -> None:
     """No default stands in two places with two values."""
     assert run(["check", *RESOLVER, "good.example"]) == 0
     assert scanner.settings == Settings(
-        resolvers=(ServerAddress("127.0.0.1"),), ehlo_name=own_host_name()
+        resolvers=(ServerAddress("127.0.0.1"),), ehlo_name=own_host_name(), always_compare=True
     )
 
 
@@ -211,6 +211,7 @@ def test_every_setting_of_the_file_reaches_the_scanner(
         [validation]
         sha1 = "validate"
         sha1_ds = "insecure"
+        name_server_port = 5353
         [policy]
         profile = "rfc7672"
         scenario1_scope = "host"
@@ -256,6 +257,7 @@ def test_every_setting_of_the_file_reaches_the_scanner(
     assert (settings.smtp_port, settings.ehlo_name) == (26, "scanner.example")
     assert settings.allow_private_addresses is True
     assert settings.both_algorithms is False
+    assert settings.name_server_port == 5353
     assert settings.dnssec_policy.sha1 is Sha1Policy.VALIDATE
     assert settings.dnssec_policy.sha1_ds is Sha1Policy.INSECURE
     dns, probe = settings.dns_limits, settings.probe_limits

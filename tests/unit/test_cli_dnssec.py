@@ -12,8 +12,9 @@ import validations as made
 
 from exporters.dnssec_document import load_schema
 from scanner.cli import chain_picture
+from scanner.cli.diagnosis import Validated
 from scanner.cli.main import run
-from scanner.cli.wiring import Settings, Validated
+from scanner.cli.wiring import Settings
 from scanner.model.dnssec import Validation
 from scanner.model.observation import Question
 from scanner.model.vocabulary import RRType
@@ -49,7 +50,7 @@ class FakeValidation:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeValidation:
     found = FakeValidation()
-    monkeypatch.setattr("scanner.cli.wiring.validate", found.validate)
+    monkeypatch.setattr("scanner.cli.diagnosis.validate", found.validate)
     return found
 
 

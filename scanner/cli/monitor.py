@@ -36,13 +36,13 @@ def command(
     Each domain is checked once an hour; a change for the worse is looked at again before it is
     believed. Changes go to the Parquet history, results to the metrics page for Prometheus, and
     both survive a crash. While danewatch itself cannot see, nothing is said about anybody.
+    "danewatch config example" prints a configuration.
 
     SIGHUP, or POST /-/reload, reads configuration and target lists again; what is wrong changes
     nothing. SIGTERM lets checks that run finish; a second one does not.
 
     \b
     Examples:
-      danewatch config example > danewatch.toml
       danewatch monitor --config danewatch.toml
       danewatch monitor --config danewatch.toml --shard 1/4 --log-format json
 

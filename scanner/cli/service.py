@@ -64,6 +64,8 @@ class ServiceLimits:
 
     monitor: MonitorLimits = field(default_factory=MonitorLimits)
     watch: WatchPolicy = field(default_factory=WatchPolicy)
+    pace: float = 1.0
+    """How much faster than the event loop the clock of the service runs."""
 
 
 class Service:
@@ -187,7 +189,7 @@ class Service:
 
     def _open_scanner(self, loaded: Loaded) -> contextlib.AbstractAsyncContextManager[Scanner]:
         return open_scanner(
-            service_settings(loaded.settings, loaded.config),
+            service_settings(loaded.settings, loaded.config, pace=self._limits.pace),
             clock=self._clock,
             meter=self.meter,
             steady_seconds=self._steady,
@@ -199,7 +201,7 @@ class Service:
             CurrentTests(scanners),
             clock=clock,
             canaries=[Name(name) for name in config.self_test.canary_domains],
-            policy=watch_policy_of(config, self._limits.watch),
+            policy=watch_policy_of(config, self._limits.watch, pace=self._limits.pace),
             meter=self.meter,
             forget=lambda: scanners.current.forget(),
         )
@@ -265,7 +267,7 @@ class Service:
     async def _watch_targets(self) -> None:
         """Look at the target lists every now and then, and take what may be taken."""
         while True:
-            await trio.sleep(self._loaded.config.targets.watch_seconds)
+            await trio.sleep(self._loaded.config.targets.watch_seconds / self._limits.pace)
             async with self._reloading:
                 change = await trio.to_thread.run_sync(self._targets.look)
                 if change is not None:

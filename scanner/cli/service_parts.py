@@ -66,16 +66,23 @@ def needs_restart(old: Config, new: Config) -> tuple[str, ...]:
     )
 
 
-def service_settings(settings: Settings, config: Config) -> Settings:
+def service_settings(settings: Settings, config: Config, *, pace: float) -> Settings:
     """Return ``settings`` for a scanner that runs for years instead of once.
 
-    Nothing is remembered longer than until a second look, so that the second look is one.
+    Nothing is remembered longer than until a second look, so that the second look is one. ``pace``
+    is how much faster its clock runs.
     """
     fresh = config.schedule.probe_fresh_seconds
+    sharing = service_limits(settings.sharing_limits, fresh_seconds=fresh / pace)
     return replace(
         settings,
         egress_policy=EgressPolicy(),
-        sharing_limits=service_limits(settings.sharing_limits, fresh_seconds=fresh),
+        sharing_limits=replace(
+            sharing,
+            min_gap_seconds=sharing.min_gap_seconds / pace,
+            network_per_second=sharing.network_per_second * pace,
+            operator_per_second=sharing.operator_per_second * pace,
+        ),
         cache_limits=replace(settings.cache_limits, max_ttl=timedelta(seconds=max(fresh, 1.0))),
         clock_witnesses=tuple(Name(name) for name in config.self_test.clock_witnesses),
     )
@@ -105,9 +112,9 @@ def outflow_limits_of(config: Config, base: OutflowLimits) -> OutflowLimits:
     return replace(base, flush_seconds=config.history.flush_seconds)
 
 
-def watch_policy_of(config: Config, base: WatchPolicy) -> WatchPolicy:
-    """Return how the service looks at itself."""
-    interval = config.self_test.interval_seconds
+def watch_policy_of(config: Config, base: WatchPolicy, *, pace: float) -> WatchPolicy:
+    """Return how the service looks at itself; ``pace`` is how much faster its clock runs."""
+    interval = config.self_test.interval_seconds / pace
     return replace(
         base,
         interval_seconds=interval,

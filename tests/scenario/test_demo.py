@@ -67,3 +67,21 @@ def test_demo_without_a_place_for_its_files_says_so(
     (tmp_path / "file").write_text("")
     assert run(["demo", "--output", str(tmp_path / "file")]) == 2
     assert "cannot keep results: " in capsys.readouterr().err
+
+
+def test_demo_of_the_service_lives_thirty_hours_and_records_what_was_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Mistakes, repairs, mail that bounces, blindness: each change once, and none but those."""
+    code = run(["demo", "--monitor", "--output", str(tmp_path / "demo")])
+    captured = capsys.readouterr()
+    out = captured.out
+    assert code == 0, out
+    assert captured.err == ""
+    assert "10 changes of domains in the history, each once, and none but those" in " ".join(
+        out.split()
+    )
+    assert "? blind: " in out
+    assert 'danewatch_domain_phase{domain="bank.test",phase="bouncing"} 1' in out
+    for line in out.splitlines():
+        assert cell_len(line) <= 80 or line.startswith(("  danewatch_", "/"))

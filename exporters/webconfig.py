@@ -107,6 +107,11 @@ def load_web_config(path: Path) -> WebConfig:
         raise WebConfigError((f"{path}: {error.strerror or error}",)) from error
     if len(data) > MAX_CONFIG_OCTETS:
         raise WebConfigError((f"{path}: larger than {MAX_CONFIG_OCTETS} octets",))
+    return parse_web_config(data, path)
+
+
+def parse_web_config(data: bytes, path: Path) -> WebConfig:
+    """Return the configuration that ``data``, from ``path``, says. Raises WebConfigError."""
     return _Reader(path).read(data)
 
 

@@ -9,5 +9,9 @@ denial       NSEC and NSEC3 records of a reply, verified, handed to the proofs
 nsec, nsec3  the proofs of denial
 typebits     what the type bit maps of both say
 delegation   DS and DNSKEY: from a trusted zone to the next
+replies      what a reply is about
+hiddencut    zones that their parents do not know of
+servers      a zone's own name servers, compared
+forecast     what is going to break
 answer       one question's answer: aliases, wildcards, denial, the weakest part
 """

@@ -17,9 +17,17 @@ from typing import TypeVar
 
 from scanner.judge.budget import BudgetExceededError
 from scanner.judge.dnssec.aliases import TYPE_CNAME, TYPE_DNAME, Hop, find_alias
-from scanner.judge.dnssec.denial import TYPE_NSEC, TYPE_NSEC3, Denials, collect
+from scanner.judge.dnssec.denial import Denials, collect, denies
 from scanner.judge.dnssec.findings import finding, rrset_findings, upstream_finding
 from scanner.judge.dnssec.hiddencut import hidden_cut
+from scanner.judge.dnssec.replies import (
+    DENYING,
+    RCODE_NXDOMAIN,
+    TYPE_SOA,
+    is_referral,
+    says_something_of,
+    side_of,
+)
 from scanner.judge.dnssec.rrsig import Verifier
 from scanner.judge.dnssec.zone import Path, TrustedZone
 from scanner.model.canonical import CanonicalName, canonical, is_at_or_below, name_of
@@ -40,10 +48,7 @@ from scanner.model.observation import AliasHop, ExtendedError, Question
 from scanner.model.record import record
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
 
-TYPE_NS = 2
-TYPE_SOA = 6
 TYPE_DS = 43
-RCODE_NXDOMAIN = 3
 
 MAX_SIGNERS = 3
 """Different signers of one record set that are walked to; an honest set has one."""
@@ -144,7 +149,7 @@ class _Answering:
                 return self._finish(LookupOutcome.DATA, data)
             hop = find_alias(message, name) if self.rdtype != TYPE_CNAME else None
             if hop is None:
-                if _says_something_of(message, name):
+                if says_something_of(message, name):
                     return (yield from self._judge_denial(name, message))
                 message = yield from self._ask(name)
                 continue
@@ -248,7 +253,7 @@ class _Answering:
                 return part
             failed = failed or part
             tried.append(signer)
-        path = yield from self._walk(_side(rrset.owner_labels, rrset.rdtype))
+        path = yield from self._walk(side_of(rrset.owner_labels, rrset.rdtype))
         if path.zone is None and (failed is None or path.status is DnssecStatus.INSECURE):
             self._forget_since(start)  # what a zone that is not signed has for signatures
             part = self._ended(path, rrset)
@@ -307,19 +312,8 @@ class _Answering:
         self, rrset: RRset, zone: TrustedZone, message: SignedMessage
     ) -> None:
         """Note a proof beside good data that there are no such data: two versions of one zone."""
-        if not any(beside.rdtype in (TYPE_NSEC, TYPE_NSEC3) for beside in message.authority):
-            return
-        name, hashes, policy = rrset.owner_labels, self.work.hashes, self.work.policy
-        try:
-            denials = collect(message.authority, zone, self.work)
-            proofs = (
-                denials.deny_type(name, rrset.rdtype, hashes, policy),
-                denials.deny_name(name, hashes, policy),
-            )
-        except BudgetExceededError:
-            return
-        if any(proof.result is ProofResult.PROVEN for proof in proofs):
-            self._note(DnssecReason.DENIAL_CONTRADICTS, name, rrset.rdtype, zone.name)
+        if denies(message.authority, rrset.owner_labels, rrset.rdtype, zone, self.work):
+            self._note(DnssecReason.DENIAL_CONTRADICTS, rrset.owner_labels, rrset.rdtype, zone.name)
 
     def _verify(self, rrset: RRset, zone: TrustedZone) -> CheckedRRset:
         checked = self.work.check(rrset, zone)
@@ -348,7 +342,7 @@ class _Answering:
         self._limit_by_soa(message)
         failed: _Part | None = None
         start = self._mark()
-        proofs = [rrset for rrset in message.authority if rrset.rdtype in _DENYING]
+        proofs = [rrset for rrset in message.authority if rrset.rdtype in DENYING]
         for signer in self._signers(proofs, name, self.rdtype):
             path = yield from self._walk(signer)
             if path.zone is None:
@@ -362,7 +356,7 @@ class _Answering:
                 self.parts.append(part)
                 return self._finish(proven)
             failed = failed or part
-        path = yield from self._walk(_side(name, self.rdtype))
+        path = yield from self._walk(side_of(name, self.rdtype))
         if path.zone is None and (failed is None or path.status is DnssecStatus.INSECURE):
             # A zone above the cut proves nothing of names below it (RFC 6840 §4.1), nor need it.
             self._forget_since(start)
@@ -378,8 +372,7 @@ class _Answering:
 
     def _end_denied(self, part: _Part, outcome: LookupOutcome, message: SignedMessage) -> Answer:
         self.parts.append(part)
-        referral = not message.answer and not _has(message.authority, TYPE_SOA)
-        if referral and outcome is LookupOutcome.NODATA and _has(message.authority, TYPE_NS):
+        if outcome is LookupOutcome.NODATA and is_referral(message):
             # As from a server that is no recursive resolver: not an answer.
             return self._finish(LookupOutcome.MALFORMED)
         return self._finish(outcome)
@@ -598,36 +591,4 @@ def _weakest(parts: list[_Part]) -> _Part:
     return found
 
 
-_DENYING = frozenset({TYPE_NSEC, TYPE_NSEC3, TYPE_SOA})
 _OVER_LIMIT = Proof(result=ProofResult.NOT_PROVEN, reason=DnssecReason.WORK_LIMIT)
-
-
-def _says_something_of(message: SignedMessage, name: CanonicalName) -> bool:
-    """Return whether a reply without data or alias for ``name`` denies it, or is silent.
-
-    Of the name that was asked for every reply says something; a chain that ends in an alias
-    without any denial beside it was cut short by the resolver (case 18).
-    """
-    if message.question_labels == name or message.rcode == RCODE_NXDOMAIN:
-        return True
-    return any(
-        rrset.rdtype in _DENYING and is_at_or_below(name, _zone_of(rrset))
-        for rrset in message.authority
-    )
-
-
-def _zone_of(rrset: RRset) -> CanonicalName:
-    """Return the zone an SOA, NSEC or NSEC3 record most likely belongs to."""
-    if rrset.rdtype == TYPE_SOA:
-        return rrset.owner_labels
-    signers = [rrsig.signer_labels for rrsig in rrset.rrsigs]
-    return max(signers, key=len, default=rrset.owner_labels[:-1])
-
-
-def _side(name: CanonicalName, rdtype: int) -> CanonicalName:
-    """Return the name whose zone holds this type at ``name``: DS is the parent's."""
-    return name[:-1] if rdtype == TYPE_DS else name
-
-
-def _has(rrsets: Iterable[RRset], rdtype: int) -> bool:
-    return any(rrset.rdtype == rdtype for rrset in rrsets)

@@ -18,7 +18,7 @@ through) and ``max_iterations`` besides. Names are canonical. ``zone`` is the ap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from scanner.judge.budget import Budget
+from scanner.judge.budget import Budget, BudgetExceededError
 from scanner.judge.dnssec import nsec, nsec3
 from scanner.judge.dnssec.policy import DnssecPolicy
 from scanner.judge.dnssec.rrsig import Verifier
@@ -159,6 +159,28 @@ def collect(rrsets: Sequence[RRset], zone: TrustedZone, verifier: Verifier) -> D
         checked=tuple(checked),
         fault=fault,
     )
+
+
+def denies(
+    rrsets: Sequence[RRset],
+    name: CanonicalName,
+    rdtype: int,
+    zone: TrustedZone,
+    verifier: Verifier,
+) -> bool:
+    """Return whether ``rrsets`` prove that ``name`` does not exist, or has no such records."""
+    if not any(rrset.rdtype in (TYPE_NSEC, TYPE_NSEC3) for rrset in rrsets):
+        return False
+    hashes, policy = verifier.hashes, verifier.policy
+    try:
+        denials = collect(rrsets, zone, verifier)
+        proofs = (
+            denials.deny_type(name, rdtype, hashes, policy),
+            denials.deny_name(name, hashes, policy),
+        )
+    except BudgetExceededError:
+        return False
+    return any(proof.result is ProofResult.PROVEN for proof in proofs)
 
 
 def _of_zone(rrsets: Sequence[RRset], zone: TrustedZone) -> list[RRset]:

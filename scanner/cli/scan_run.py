@@ -32,6 +32,9 @@ CHANNEL_CHECKS = 256
 """Checks waiting for the writer; about 4 MiB with their certificates."""
 BATCH_CHECKS = 256
 """Checks handed to a sink at once."""
+BATCH_SECONDS = 0.1
+"""The first of a batch waits so long for others: handing over to a thread costs as much as writing
+a check."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -144,6 +147,7 @@ async def _write_all(
     """Hand every check to the sinks, in batches, and close the sinks at the end."""
     async for first in receive:
         batch = [first]
+        await trio.sleep(BATCH_SECONDS)
         while len(batch) < BATCH_CHECKS:
             try:
                 batch.append(receive.receive_nowait())

@@ -21,7 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -335,5 +334,5 @@ def _whole(text: str) -> int | None:
 
 def _is_from_elsewhere(request: Request) -> bool:
     """Return whether a browser sends this for a page that is not ours (RFC 6454 §7)."""
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+    origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    return origin is not None and origin not in (f"http://{host}", f"https://{host}")

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ class _Guarded(H11Protocol):
         """Whether a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being answered and every answer is with the kernel."""
+        return not self.is_serving and not self.transport.get_write_buffer_size()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._arm("head", self.limits.head_seconds)
@@ -81,17 +87,24 @@ class _Guarded(H11Protocol):
         self._unset_keepalive_if_required()
 
     def shutdown(self) -> None:
-        """Finish what is being answered, drop what is not."""
+        """Finish what is being answered, close what is not."""
         if self.is_serving:
             self.cycle.keep_alive = False
         else:
-            self.abort()
+            self.transport.close()
 
     def abort(self) -> None:
-        """Reset the connection."""
+        """Drop the connection, and what of an answer is not yet with the kernel."""
         self._disarm()
-        if self.transport is not None:
-            self.transport.abort()
+        self.transport.abort()
+
+    def _reset(self) -> None:
+        """Drop it with a reset: the kernel need not keep an answer nobody takes."""
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None and connection.fileno() >= 0:
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.abort()
 
     def _follow(self) -> None:
         if self.is_serving and self._stage != "request":
@@ -102,7 +115,7 @@ class _Guarded(H11Protocol):
     def _arm(self, stage: str, seconds: float) -> None:
         self._disarm()
         self._stage = stage
-        self._deadline = self.loop.call_later(seconds, self.abort)
+        self._deadline = self.loop.call_later(seconds, self._reset)
 
     def _disarm(self) -> None:
         self._stage = ""
@@ -163,24 +176,41 @@ class _Server(uvicorn.Server):
                 _logger.warning("cannot accept a connection: %s", error)
                 await asyncio.sleep(1.0)
                 continue
-            if not self._make_room():
+            if self._make_room():
+                self._begin(connection)
+            else:
                 connection.close()
-                continue
-            protocol = self._protocol(
-                config=self.config,
-                server_state=self.server_state,
-                app_state=self.lifespan.state,
-                _loop=loop,
-            )
-            task = asyncio.create_task(self._take(connection, protocol))
-            self._coming[task] = None
-            task.add_done_callback(lambda done: self._coming.pop(done, None))
+            await asyncio.sleep(0)  # accepting alone would leave nobody a turn in a flood
 
-    async def _take(self, connection: socket.socket, protocol: _Guarded) -> None:
+    def _begin(self, connection: socket.socket) -> None:
+        """Hand ``connection`` to a protocol, in a task of its own for the TLS handshake."""
+        handed_over = False
+
+        async def hand_over() -> None:
+            nonlocal handed_over
+            handed_over = True  # from here on asyncio closes it
+            await self._take(connection)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._coming[task]
+            if not handed_over:
+                connection.close()
+
+        task = asyncio.create_task(hand_over())
+        self._coming[task] = None
+        task.add_done_callback(ended)
+
+    async def _take(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         context = self._context()
         seconds = None if context is None else self._limits.head_seconds
-        try:
+        protocol = self._protocol(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            _loop=loop,
+        )
+        with contextlib.suppress(OSError):  # no TLS, no certificate, or gone: the client's affair
             await loop.connect_accepted_socket(
                 lambda: protocol,
                 connection,
@@ -188,23 +218,23 @@ class _Server(uvicorn.Server):
                 ssl_handshake_timeout=seconds,
                 ssl_shutdown_timeout=seconds,
             )
-        except OSError:  # no TLS, no certificate, or gone: the client's affair
-            connection.close()
 
     def _make_room(self) -> bool:
-        """Return whether one more connection may come; drop an idle one for it if need be."""
-        connections = [one for one in self.server_state.connections if isinstance(one, _Guarded)]
+        """Return whether one more connection may come; drop one that only holds on if need be."""
+        alive = self.server_state.connections
+        came = [one for one in alive if isinstance(one, _Guarded)]
+        # The server's set has no order; ours is that of coming.
         self._connections = {
-            **{one: None for one in self._connections if one in self.server_state.connections},
-            **dict.fromkeys(connections),
+            **{one: None for one in self._connections if one in alive},
+            **dict.fromkeys(came),
         }
         if len(self._connections) + len(self._coming) < self._limits.connections:
             return True
-        idle = next((one for one in self._connections if not one.is_serving), None)
+        idle = next((one for one in self._connections if one.is_idle), None)
         if idle is not None:
             idle.abort()
             return True
-        coming = next(iter(self._coming), None)
+        coming = next((one for one in self._coming if not one.cancelling()), None)
         if coming is not None:
             coming.cancel()
             return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scanner.cli.errors import EXIT_OK, CommandError
+from scanner.cli.history_upkeep import compact, expire, place, verify
 from scanner.cli.options import Moment
 
 if TYPE_CHECKING:
@@ -19,27 +20,11 @@ if TYPE_CHECKING:
     from exporters.history.questions import Questions
     from scanner.cli.answers import Lines
     from scanner.cli.render import Style
+    from scanner.config import Config
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 ENTITY_TYPES = ("domain", "mx", "zone")
 FORMATS = ("table", "csv", "json", "parquet")
-
-
-def _place(function: _Function) -> _Function:
-    """Add the options that say which history."""
-    for option in (
-        click.option(
-            "--config", "config_file", metavar="FILE", help="Configuration that names the history."
-        ),
-        click.option(
-            "--history",
-            "directory",
-            metavar="DIR",
-            help="Directory of the history.  [default: that of --config, else ./history]",
-        ),
-    ):
-        function = option(function)
-    return function
 
 
 def _form(function: _Function) -> _Function:
@@ -59,7 +44,7 @@ def _form(function: _Function) -> _Function:
         ),
     ):
         function = option(function)
-    return _place(function)
+    return place(function)
 
 
 @click.group("history", short_help="Ask the history: what changed, since when, for whom.")
@@ -73,7 +58,14 @@ def command() -> None:
       danewatch history failing --at 2026-11-24T08:00:00Z
       danewatch history operators --format csv
       danewatch history sql "SELECT to_reason, count(*) FROM transitions GROUP BY 1"
+
+    compact, verify and expire look after the files.
     """
+
+
+command.add_command(compact)
+command.add_command(verify)
+command.add_command(expire)
 
 
 @command.command("transitions", short_help="What changed, oldest first.")
@@ -296,17 +288,24 @@ def history_directory(directory: str | None, config_file: str | None) -> Path:
     """Return which history is meant. Raises CommandError for a configuration with mistakes."""
     if directory is not None:
         return Path(directory)
-    if config_file is None:
+    config = read_history_config(config_file)
+    if config is None:
         return Path("history")
+    if config.history.directory is None:
+        raise CommandError(f"{config_file} names no history; add [history] directory")
+    return Path(config.history.directory)
+
+
+def read_history_config(config_file: str | None) -> "Config | None":
+    """Return the configuration, None where none is named. Raises CommandError for mistakes."""
     from scanner.config import ConfigError, load_config
 
+    if config_file is None:
+        return None
     try:
-        named = load_config(config_file).history.directory
+        return load_config(config_file)
     except ConfigError as error:
         raise CommandError("\n".join(["wrong configuration", str(error)])) from error
-    if named is None:
-        raise CommandError(f"{config_file} names no history; add [history] directory")
-    return Path(named)
 
 
 def _name(text: str | None) -> str | None:

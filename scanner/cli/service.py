@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import trio
 
@@ -21,6 +22,7 @@ from exporters.history.batches import ParquetBatchWriter
 from exporters.history.outbox import OutboxRowMaker
 from exporters.own_metrics import OwnMetrics
 from scanner.cli.errors import CommandError
+from scanner.cli.history_upkeep import daily_upkeep
 from scanner.cli.replaceable import Replaceable
 from scanner.cli.service_parts import (
     CurrentTests,
@@ -46,6 +48,8 @@ from targets.shard import Shard
 from targets.watch import TargetChange, TargetWatch
 
 _log = logging.getLogger("danewatch.service")
+UPKEEP_AFTER_MIDNIGHT = timedelta(hours=1, minutes=30)
+"""When files are merged: the day must be over for an hour (``CompactionLimits.min_age``)."""
 MAX_REMARKS_LOGGED = 20
 """Of one target list; ``danewatch targets check`` shows all."""
 
@@ -129,6 +133,7 @@ class Service:
             self.monitor = self._make_monitor(clock, self.watch)
             await self._keep_row(self._rows.started())
             nursery.start_soon(supervised, "selfwatch", self.watch.run, self.meter)
+            nursery.start_soon(supervised, "upkeep", self._keep_history, self.meter)
             nursery.start_soon(supervised, "targets", self._watch_targets, self.meter)
             monitor_ended = trio.Event()
             await nursery.start(self._monitor, self.monitor, monitor_ended)
@@ -255,6 +260,19 @@ class Service:
                 self._store.settle(batch.name)
         except OSError as error:
             _log.error("the history cannot be written, results wait in the state file: %s", error)
+
+    async def _keep_history(self) -> None:
+        """Look after the files of the history soon after each midnight (UTC), in a thread."""
+        assert self._clock is not None
+        while True:
+            now = self._clock.now()
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+            await self._clock.sleep_until(midnight + UPKEEP_AFTER_MIDNIGHT)
+            directory = self._loaded.config.history.directory
+            if directory is not None:
+                await trio.to_thread.run_sync(
+                    daily_upkeep, Path(directory), self._loaded.config, self._clock.now()
+                )
 
     # --- targets and configuration ---------------------------------------------------------------
 

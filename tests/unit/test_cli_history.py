@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import pyarrow.parquet
@@ -148,3 +149,74 @@ def test_what_cannot_be_answered_ends_with_words(
 def test_durations_have_two_units(seconds: int, words: str) -> None:
     """The two largest that are not nothing."""
     assert duration(some_history.HOUR / 3_600 * seconds) == words
+
+
+def old_and_small(directory: Path) -> Path:
+    """Return a history whose files are small and were written long ago."""
+    some_history.write(directory)
+    for path in list((directory / "transitions").rglob("*.parquet")):
+        table = pyarrow.parquet.ParquetFile(path).read()
+        for number in range(table.num_rows):
+            pyarrow.parquet.write_table(
+                table.slice(number, 1), path.with_name(f"{path.stem}-{number:02}.parquet")
+            )
+        path.unlink()
+    for path in directory.rglob("*.parquet"):
+        os.utime(path, (0, 0))
+    return directory
+
+
+def test_compact_merges_and_loses_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rehearsal changes nothing; afterwards the same answers come from fewer files."""
+    directory = old_and_small(tmp_path / "history")
+    before = sorted(directory.rglob("*.parquet"))
+    assert run(["history", "compact", "--dry-run", "--history", str(directory)]) == 0
+    assert sorted(directory.rglob("*.parquet")) == before
+    assert "transitions: 13 files would become " in capsys.readouterr().out
+    assert run(["history", "compact", "--history", str(directory)]) == 0
+    assert len(list((directory / "transitions").rglob("*.parquet"))) < 13
+    assert run(["history", "transitions", "--format", "json", "--history", str(directory)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) >= 6
+    assert run(["history", "verify", "--history", str(directory)]) == 0
+    assert "rows: sound\n" in capsys.readouterr().out
+
+
+def test_verify_names_a_damaged_file_and_ends_with_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that cron can tell."""
+    directory = some_history.write(tmp_path / "history")
+    damaged = next((directory / "host_checks").rglob("*.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    assert run(["history", "verify", "--history", str(directory)]) == 1
+    out = capsys.readouterr().out
+    assert f"error: {damaged}: unreadable" in out
+    assert out.endswith("not sound\n")
+
+
+def test_expire_removes_only_what_is_old(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By table; without a word about how long, nothing."""
+    directory = some_history.write(tmp_path / "history")
+    assert run(["history", "expire", "--history", str(directory)]) == 0
+    assert "kept for ever" in capsys.readouterr().out
+    place = ["--history", str(directory)]
+    assert run(["history", "expire", "--checks-days", "36500", *place]) == 0
+    assert "0 files with 0 rows removed" in capsys.readouterr().out
+    assert run(["history", "expire", "--checks-days", "1", *place]) == 0
+    gone = list((directory / "domain_checks").rglob("*.parquet"))
+    kept = list((directory / "transitions").rglob("*.parquet"))
+    assert (bool(gone), bool(kept)) == (False, True)
+
+
+@pytest.mark.parametrize("command", ["compact", "verify", "expire"])
+def test_upkeep_of_nothing_ends_with_words(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2."""
+    more = ["--checks-days", "1"] if command == "expire" else []
+    assert run(["history", command, *more, "--history", "nowhere"]) == 2
+    assert "nowhere: no such directory" in capsys.readouterr().err

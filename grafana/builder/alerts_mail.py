@@ -25,10 +25,7 @@ MAIL = Group(
             name="DanewatchZoneBogus",
             severity=Severity.CRITICAL,
             scope=Scope.ZONE,
-            condition=f"""
-            instance_zone:danewatch_domain_undelivered:count > 0
-            and on ({INSTANCE}, dns_zone) danewatch_zone_bogus == 1
-            """,
+            condition="instance_zone:danewatch_domain_undelivered:count > 0",
             wait="5m",
             gated=True,
             names=_AT_ZONE,

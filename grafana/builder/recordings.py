@@ -29,26 +29,31 @@ COUNTS = Group(
     rules=[
         Recording(
             name="instance_verdict:danewatch_domain_verdict:count",
+            labels=("verdict",),
             expr=f"count by ({INSTANCE}, verdict) (danewatch_domain_verdict)",
             sentence="Domains by the verdict of their last check.",
         ),
         Recording(
             name="instance_phase:danewatch_domain_phase:count",
+            labels=("phase",),
             expr=f"count by ({INSTANCE}, phase) (danewatch_domain_phase)",
             sentence="Domains by what happens to their mail: delivered, deferred, bounced.",
         ),
         Recording(
             name="instance_outcome:danewatch_mx_outcome:count",
+            labels=("outcome",),
             expr=f"count by ({INSTANCE}, outcome) (danewatch_mx_outcome)",
             sentence="MX hosts by the outcome of their last check.",
         ),
         Recording(
             name="instance_status:danewatch_zone_status:count",
+            labels=("status", "reason"),
             expr=f"count by ({INSTANCE}, status, reason) (danewatch_zone_status)",
             sentence="Zones by the status and reason of their last look.",
         ),
         Recording(
             name="instance_mx:danewatch_domain_mx_preference:count",
+            labels=("mx",),
             expr=f"count by ({INSTANCE}, mx) (danewatch_domain_mx_preference)",
             sentence="Domains behind each MX host: its blast radius.",
         ),
@@ -65,6 +70,7 @@ COUNTS = Group(
         ),
         Recording(
             name="instance_stage:danewatch_check_failures:ratio_rate1h",
+            labels=("stage",),
             expr=f"""
             sum by ({INSTANCE}, stage) (rate(danewatch_check_failures_total[1h]))
             / on ({INSTANCE}, stage) sum by ({INSTANCE}, stage) (rate(danewatch_checks_total[1h]))
@@ -79,6 +85,7 @@ CAUSES = Group(
     rules=[
         Recording(
             name="instance_mx:danewatch_domain_blocked:count",
+            labels=("mx", "dns_zone"),
             expr=with_zone(
                 f"count by ({INSTANCE}, mx) ({AT_HOST} and {_ON_DOMAIN} {BLOCKED})", "mx"
             ),
@@ -86,6 +93,7 @@ CAUSES = Group(
         ),
         Recording(
             name="instance_mx:danewatch_domain_deferred:count",
+            labels=("mx", "dns_zone"),
             expr=with_zone(
                 f"count by ({INSTANCE}, mx) ({AT_HOST} unless {_ON_DOMAIN} {BLOCKED})", "mx"
             ),
@@ -93,6 +101,7 @@ CAUSES = Group(
         ),
         Recording(
             name="instance_mx:danewatch_mx_failing:partners",
+            labels=("mx", "dns_zone"),
             expr=with_zone(
                 f"""
                 instance_mx:danewatch_domain_mx_preference:count
@@ -106,16 +115,19 @@ CAUSES = Group(
         ),
         Recording(
             name="instance_zone:danewatch_domain_undelivered:count",
+            labels=("dns_zone",),
             expr=f"count by ({INSTANCE}, dns_zone) ({AT_ZONE})",
             sentence="Domains whose mail is not delivered because this zone is bogus.",
         ),
         Recording(
             name="instance_domain:danewatch_domain_blocked:unexplained",
+            labels=("domain", "dns_zone"),
             expr=with_zone(f"{BLOCKED} {EXPLAINED}", "domain"),
             sentence="1 for a blocked domain whose failure lies at no host and in no zone.",
         ),
         Recording(
             name="instance_domain:danewatch_domain_deferred:unexplained",
+            labels=("domain", "dns_zone"),
             expr=with_zone(
                 f"""
                 max without (phase) (danewatch_domain_phase{{phase="deferring"}})
@@ -128,6 +140,7 @@ CAUSES = Group(
         ),
         Recording(
             name="instance_cause:danewatch_domain_bounces_from_timestamp_seconds:min",
+            labels=("mx", "dns_zone", "domain"),
             expr=f"""
             min by ({INSTANCE}, mx, dns_zone) (
               ({AT_HOST} or {AT_ZONE})
@@ -143,6 +156,7 @@ CAUSES = Group(
         ),
         Recording(
             name="instance_cause:danewatch_domain_bouncing:count",
+            labels=("mx", "dns_zone", "domain"),
             expr=f"""
             count by ({INSTANCE}, mx, dns_zone) (
               ({AT_HOST} or {AT_ZONE}) and {_ON_DOMAIN} {BOUNCING}
@@ -162,6 +176,7 @@ LOSSES = Group(
     rules=[
         Recording(
             name=LOST_ZONE,
+            labels=("dns_zone",),
             expr=f"""
             danewatch_zone_secure == 0
             and {_ON_ZONE} danewatch_zone_bogus == 0
@@ -171,6 +186,7 @@ LOSSES = Group(
         ),
         Recording(
             name=LOST_MX,
+            labels=("mx", "dns_zone"),
             expr=with_zone(
                 f"""
                 danewatch_mx_addresses_authenticated == 0
@@ -184,6 +200,7 @@ LOSSES = Group(
         ),
         Recording(
             name=LOST_DOMAIN,
+            labels=("domain", "dns_zone"),
             expr=with_zone(
                 f"""
                 danewatch_domain_mx_hosts_authenticated == 0
@@ -204,6 +221,7 @@ REMAINING = Group(
     rules=[
         Recording(
             name="instance_mx:danewatch_mx_certificate_remaining:ratio",
+            labels=("mx",),
             expr=f"""
             (danewatch_mx_certificate_not_after_timestamp_seconds - time())
             / {_ON_MX} clamp_min(
@@ -215,6 +233,7 @@ REMAINING = Group(
         ),
         Recording(
             name="instance_zone:danewatch_zone_signature_remaining:ratio",
+            labels=("dns_zone",),
             expr=f"""
             (danewatch_zone_signature_expiration_timestamp_seconds - time())
             / {_ON_ZONE} clamp_min(

@@ -52,11 +52,13 @@ SCOPE_LABELS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recording:
-    """One recording rule; ``sentence`` says what its series tell."""
+    """One recording rule; ``sentence`` says what its series tell, ``labels`` which they may have
+    beside job and instance."""
 
     name: str
     expr: str
     sentence: str
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -152,11 +152,11 @@ SCANNER_CASES = (
     Case(
         name="DanewatchTaskCrashing",
         severity=Severity.WARNING,
-        wrong=series("task_crashes_total", Counter(step=1), task="flusher"),
-        right=series("task_crashes_total", 0, task="flusher"),
-        labels={"task": "flusher"},
+        wrong=series("task_crashes_total", Counter(step=1), component="flusher"),
+        right=series("task_crashes_total", 0, component="flusher"),
+        labels={"component": "flusher"},
         tail_minutes=65,
-        summary=f"The task flusher of danewatch {_NAME} crashed.",
+        summary=f"The flusher of danewatch {_NAME} crashed.",
         description="It was started again. This is a bug in danewatch.",
     ),
     Case(

@@ -1,6 +1,6 @@
 """Carries one question to one server and one reply back: the seam below the resolver."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol, runtime_checkable
 
 import trio
@@ -54,9 +54,9 @@ class TimedTransport(Protocol):
         """Return what ``Transport.ask`` returns over UDP, None when it is late."""
         ...
 
-    async def fetch_until(
+    def fetch_until(
         self, server: ServerAddress, question: Question, until: float
-    ) -> SignedMessage | None:
+    ) -> Awaitable[SignedMessage | None]:
         """Return what ``RawTransport.fetch`` returns over UDP, None when it is late."""
         ...
 
@@ -110,12 +110,8 @@ class SocketTransport:
             question, until, checking_disabled=checking_disabled
         )
 
-    async def fetch_until(
+    def fetch_until(
         self, server: ServerAddress, question: Question, until: float
-    ) -> SignedMessage | None:
+    ) -> Awaitable[SignedMessage | None]:
         """See ``TimedTransport.fetch_until``."""
-        got = await self._datagrams[server].exchange_until(question, until, checking_disabled=True)
-        if got is None:
-            return None
-        query_id, wire = got
-        return decode_usual(question, query_id=query_id, wire=wire, server=self._names[server])
+        return self._datagrams[server].fetch_until(question, until)

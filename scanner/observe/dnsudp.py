@@ -16,11 +16,13 @@ import socket
 
 import trio
 
+from scanner.model.dnssec import SignedMessage
 from scanner.model.observation import Question
 from scanner.observe.dnsserver import NOTHING_LISTENS, DnsLimits, OwnSideError, ServerAddress
 from scanner.observe.dnsstatistics import Counters
 from scanner.observe.inflight import InFlight, random_below
 from scanner.wire.dnsmsg import Reply, build_query, decode_response
+from scanner.wire.usualreply import decode_usual
 
 DATAGRAM_OCTETS = 4096  # read at most; we announce 1232, and longer ones come out malformed
 DATAGRAMS_AT_ONCE = 256  # read before other tasks get a turn
@@ -39,6 +41,7 @@ class UdpPool:
         counters: Counters,
     ) -> None:
         self._server = server
+        self._name = str(server)
         self._limits = limits
         self._nursery = nursery
         self._counters = counters
@@ -65,6 +68,17 @@ class UdpPool:
         return decode_response(
             question, query_id=query_id, wire=wire, max_aliases=self._limits.max_aliases
         )
+
+    async def fetch_until(self, question: Question, until: float) -> SignedMessage | None:
+        """Return the reply to ``question`` with DO and CD whole, None when it has not come.
+
+        Raises MalformedResponseError, OwnSideError.
+        """
+        got = await self.exchange_until(question, until, checking_disabled=True)
+        if got is None:
+            return None
+        query_id, wire = got
+        return decode_usual(question, query_id=query_id, wire=wire, server=self._name)
 
     async def exchange(self, question: Question, *, checking_disabled: bool) -> tuple[int, bytes]:
         """Like ``ask``, but return the id that was sent and the reply's octets, unread."""

@@ -33,20 +33,17 @@ class _RandomNumbers:
     """Numbers below 65,536 that nobody can foresee, from the kernel's generator."""
 
     def __init__(self) -> None:
-        self._octets = b""
-        self._used = 0
+        self._numbers: list[int] = []
 
     def take(self) -> int:
         """Return the next number."""
-        if self._used >= len(self._octets):
-            self._octets = os.urandom(_RANDOM_OCTETS)
-            self._used = 0
-        self._used += 2
-        return int.from_bytes(self._octets[self._used - 2 : self._used])
+        if not self._numbers:
+            self._numbers = memoryview(os.urandom(_RANDOM_OCTETS)).cast("H").tolist()
+        return self._numbers.pop()
 
     def forget(self) -> None:
         """Drop what was fetched: a process and its child must not use the same numbers."""
-        self._octets, self._used = b"", 0
+        self._numbers = []
 
 
 _random_numbers = _RandomNumbers()
@@ -84,6 +81,12 @@ class _Waiting:
         if self.task is not None:
             trio.lowlevel.reschedule(self.task)
             self.task = None
+
+    def outcome(self) -> bytes | None:
+        """Return the reply, None for "no more time". Raises the failure."""
+        if self.failure is not None:
+            raise self.failure()
+        return self.wire
 
     def expire(self) -> None:
         """End without a reply."""
@@ -136,28 +139,22 @@ class InFlight:
 
         Raises what ``fail_all`` was given. Waits without end: the caller sets the deadline.
         """
-        wire = await self._wait(self._waiting[query_id])
+        wire = await self.wait_until(query_id, math.inf)
         assert wire is not None
         return wire
 
     async def wait_until(self, query_id: int, until: float) -> bytes | None:
         """Like ``wait``, but return None when nothing has come by ``until`` (trio's clock)."""
         waiting = self._waiting[query_id]
-        if not waiting.settled:
-            waiting.until = until
-            deadlines().add(waiting)
-        return await self._wait(waiting)
-
-    @staticmethod
-    async def _wait(waiting: _Waiting) -> bytes | None:
         if waiting.settled:
             await trio.lowlevel.checkpoint()
         else:
+            if until < math.inf:
+                waiting.until = until
+                deadlines().add(waiting)
             waiting.task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(waiting.abort)
-        if waiting.failure is not None:
-            raise waiting.failure()
-        return waiting.wire
+        return waiting.outcome()
 
     def deliver(self, wire: bytes) -> bool:
         """Give ``wire`` to the task that waits for it; return whether there was one.

@@ -61,6 +61,7 @@ class RawFetcher:
         self._counters = counters or Counters()
         self._stream_only = stream_only
         self._slots = trio.Semaphore(limits.max_in_flight)
+        self._first_try_seconds = min(limits.try_timeout_seconds, limits.total_timeout_seconds)
         self._preferred = 0
 
     async def fetch(
@@ -83,7 +84,7 @@ class RawFetcher:
         self._counters.lookups += 1
         self._counters.lookups_in_flight += 1
         try:
-            got = await self._poll(question, fresh=fresh)
+            got = await self._fetch(question, fresh=fresh)
         finally:
             self._counters.lookups_in_flight -= 1
             self._slots.release()
@@ -98,20 +99,43 @@ class RawFetcher:
             for server in self.servers
         )
 
-    async def _poll(self, question: Question, *, fresh: bool) -> SignedMessage | FetchFailure:
-        """Ask server after server, round after round, until one answers."""
-        deadline = trio.current_time() + self._limits.total_timeout_seconds
-        first = (self._preferred + fresh) % len(self.servers)
-        waiting = [*self.servers[first:], *self.servers[:first]]
+    async def _fetch(self, question: Question, *, fresh: bool) -> SignedMessage | FetchFailure:
+        begun_at = trio.current_time()
+        number = (self._preferred + fresh) % len(self.servers)
+        if fresh or self._stream_only:
+            return await self._poll(question, begun_at, number, fresh=fresh)
+        # Nearly every question is answered by the first server, over UDP and at once.
+        until = begun_at + self._first_try_seconds
+        got = await self._exchange(self.servers[number], question, until, stream=False)
+        if isinstance(got, SignedMessage) and not got.truncated:
+            self._preferred = number
+            return got
+        return await self._poll(question, begun_at, number, first=got)
+
+    async def _poll(
+        self,
+        question: Question,
+        begun_at: float,
+        number: int,
+        *,
+        fresh: bool = False,
+        first: "SignedMessage | _Failed | None" = None,
+    ) -> SignedMessage | FetchFailure:
+        """Ask server after server, from ``number`` on and round after round, until one answers.
+
+        ``first`` is what the first one said already.
+        """
+        deadline = begun_at + self._limits.total_timeout_seconds
+        waiting = [*self.servers[number:], *self.servers[:number]]
         failures: list[_Failed] = []
-        for number in range(self._limits.tries):
+        for turn in range(self._limits.tries):
             for server in tuple(waiting):
                 if failures and trio.current_time() >= deadline:
                     break
                 self._counters.retries += bool(failures)
                 # A server that takes no TCP must still get its chance to confirm over UDP.
-                stream = self._stream_only or (fresh and number == 0)
-                got = await self._ask(server, question, deadline, stream=stream)
+                stream = self._stream_only or (fresh and turn == 0)
+                got, first = await self._ask(server, question, deadline, first, stream=stream), None
                 if isinstance(got, SignedMessage):
                     if not fresh:
                         self._preferred = self.servers.index(server)
@@ -122,16 +146,27 @@ class RawFetcher:
         return min(failures, key=lambda failed: failed.rank).failure
 
     async def _ask(
-        self, server: ServerAddress, question: Question, deadline: float, *, stream: bool
+        self,
+        server: ServerAddress,
+        question: Question,
+        deadline: float,
+        heard: "SignedMessage | _Failed | None",
+        *,
+        stream: bool,
     ) -> "SignedMessage | _Failed":
-        """Return what one server says, over TCP if UDP is not enough (case 45)."""
-        got = await self._exchange(server, question, deadline, stream=stream)
+        """Return what one server says, over TCP if UDP is not enough (case 45).
+
+        ``heard`` is what it said already.
+        """
+        got = heard
+        if got is None:
+            got = await self._exchange(server, question, self._until(deadline), stream=stream)
         if not (isinstance(got, SignedMessage) and got.truncated):
             return got
         if stream:
             return _malformed(server, question, "a truncated reply over TCP")
         self._counters.truncated += 1
-        whole = await self._exchange(server, question, deadline, stream=True)
+        whole = await self._exchange(server, question, self._until(deadline), stream=True)
         if isinstance(whole, SignedMessage):
             if whole.truncated:
                 return _malformed(server, question, "a truncated reply over TCP")
@@ -144,12 +179,14 @@ class RawFetcher:
         return whole
 
     async def _exchange(
-        self, server: ServerAddress, question: Question, deadline: float, *, stream: bool
+        self, server: ServerAddress, question: Question, until: float, *, stream: bool
     ) -> "SignedMessage | _Failed":
         """Send one query and wait for its reply; every failure becomes a value here."""
-        until = min(deadline, trio.current_time() + self._limits.try_timeout_seconds)
         try:
-            reply = await self._fetch(server, question, until, stream=stream)
+            if self._timed is not None and not stream:
+                reply = await self._timed.fetch_until(server, question, until)
+            else:
+                reply = await self._fetch_in_time(server, question, until, stream=stream)
         except MalformedResponseError as error:
             self._counters.malformed += 1
             return _malformed(server, question, str(error))
@@ -163,12 +200,14 @@ class RawFetcher:
         own_fault = busy if late > self._limits.max_lag_seconds else None
         return _silent(server, question, f"no reply from {server}", own_fault=own_fault)
 
-    async def _fetch(
+    def _until(self, deadline: float) -> float:
+        """Return when a try begun now ends."""
+        return min(deadline, trio.current_time() + self._limits.try_timeout_seconds)
+
+    async def _fetch_in_time(
         self, server: ServerAddress, question: Question, until: float, *, stream: bool
     ) -> SignedMessage | None:
         """Return the reply, None when it is late."""
-        if self._timed is not None and not stream:
-            return await self._timed.fetch_until(server, question, until)
         with trio.move_on_at(until):
             return await self._transport.fetch(server, question, stream=stream)
         return None

@@ -110,28 +110,35 @@ def _read_section(
 ) -> tuple[dict[_Key, _Group], int]:
     """Return the records by owner and type, and the offset after them; RRSIGs go aside."""
     groups: dict[_Key, _Group] = {}
+    size = len(wire)
     for _ in range(count):
         raw_owner, position = read_raw_name(wire, position, known)
+        owner = name_forms(raw_owner)
         rdtype, rdclass, ttl, length = _RECORD.unpack_from(wire, position)
         position += _RECORD_OCTETS
         end = position + length
-        if rdclass != _CLASS_IN or end > len(wire):
+        if rdclass != _CLASS_IN or end > size:
             raise _OddError
-        owner = name_forms(raw_owner)
-        ttl = 0 if ttl > _MAX_TTL else ttl
+        if ttl > _MAX_TTL:
+            ttl = 0
         if rdtype == TYPE_RRSIG:
             rrsig = _read_rrsig(wire, position, end, ttl)
-            kept = signatures.setdefault((owner.name, rrsig.type_covered), [])
-            if not any(rrsig.signature == other.signature for other in kept):
+            kept = signatures.get((owner.name, rrsig.type_covered))
+            if kept is None:
+                signatures[owner.name, rrsig.type_covered] = [rrsig]
+            elif all(rrsig.signature != other.signature for other in kept):
                 kept.append(rrsig)
             elif not any(_same(rrsig, other) for other in kept):
                 raise _OddError
         else:
-            rdata = _canonical_rdata(wire, position, end, rdtype, known)
-            key = (owner.name, rdtype)
-            group = groups.get(key)
+            rdata = (
+                wire[position:end]
+                if rdtype in _PLAIN_TYPES
+                else _canonical_rdata(wire, position, end, rdtype, known)
+            )
+            group = groups.get((owner.name, rdtype))
             if group is None:
-                groups[key] = (owner, [ttl], [rdata])
+                groups[owner.name, rdtype] = (owner, [ttl], [rdata])
             else:
                 group[1].append(ttl)
                 group[2].append(rdata)
@@ -175,9 +182,7 @@ def _read_rrsig(wire: bytes, start: int, end: int, ttl: int) -> Rrsig:
 
 
 def _canonical_rdata(wire: bytes, start: int, end: int, rdtype: int, known: KnownNames) -> bytes:
-    """Return RDATA in canonical form (RFC 4034 §6.2 as changed by RFC 6840 §5.1)."""
-    if rdtype in _PLAIN_TYPES:
-        return wire[start:end]
+    """Return RDATA with names in it in canonical form (RFC 4034 §6.2, RFC 6840 §5.1)."""
     before = _NAME_AFTER.get(rdtype)
     if before is not None:
         raw, after = read_raw_name(wire, start + before, known)

@@ -255,8 +255,10 @@ def _remedies(check: Check, chosen: ProfileVerdict, style: Style, width: int) ->
         return
     yield Text()
     yield words(("What would fix it", "bold"))
-    for line in remedy_lines(check.observation, style):
-        yield from hanging(words("  "), line, width)
+    for_the_chain = list(remedy_lines(check.observation, style))
+    if not _CHAIN_TROUBLES & reasons.keys():
+        for line in for_the_chain:
+            yield from hanging(words("  "), line, width)
     for reason, where in reasons.items():
         entry = info(reason)
         lead = f"{style.name(where)}: " if where else ""
@@ -266,12 +268,13 @@ def _remedies(check: Check, chosen: ProfileVerdict, style: Style, width: int) ->
             remedy = entry.remedy_sender or entry.remedy_receiver
             yield from hanging(words("    Here:    "), words(remedy), width)
             continue
-        for title, remedy in (
-            ("Partner:", entry.remedy_receiver),
-            ("Sender: ", entry.remedy_sender),
-        ):
-            if remedy:
-                yield from hanging(words(f"    {title} "), words(remedy), width)
+        # Of a broken chain the broken link says more than any advice for broken chains.
+        is_chain = reason in _CHAIN_TROUBLES and for_the_chain
+        for line in for_the_chain if is_chain else [words(entry.remedy_receiver or "")]:
+            if line.plain:
+                yield from hanging(words("    Partner: "), line, width)
+        if entry.remedy_sender:
+            yield from hanging(words("    Sender:  "), words(entry.remedy_sender), width)
     yield from _expected_records(check, chosen, style, width)
 
 
@@ -286,6 +289,9 @@ def _troubles(chosen: ProfileVerdict) -> dict[Reason, str]:
     return reasons
 
 
+_CHAIN_TROUBLES = frozenset(
+    {Reason.MX_DNSSEC_BOGUS, Reason.ADDRESS_DNSSEC_BOGUS, Reason.TLSA_DNSSEC_BOGUS}
+)
 _MATCH_TROUBLES = frozenset(
     {
         Reason.TLSA_MISMATCH,

@@ -146,8 +146,45 @@ def test_a_root_that_is_not_the_anchors_is_our_own_side(lab: RunningLab) -> None
     )
     document = json.loads(done.stdout)
     assert document["own_fault"] is True
-    assert document["reason"] == "anchor-not-signing"
+    assert (document["status"], document["reason"]) == ("indeterminate", "anchor-not-signing")
+    assert done.returncode == 3
     assert "--trust-anchor" in done.stderr
+
+
+def test_a_check_with_a_root_that_is_not_the_anchors_calls_nothing_bogus(lab: RunningLab) -> None:
+    """What is seen with eyes that cannot be trusted is not written down as the partner's."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "scanner", "check", "t13.test", "--json"),
+            *("--resolver", lab.facts["resolver"]),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    document = json.loads(done.stdout)
+    assert document["dnssec"]["status"] == "indeterminate"
+    assert done.returncode == 3
+
+
+def test_the_name_servers_of_a_broken_zone_are_asked(lab: RunningLab, tmp_path: Path) -> None:
+    """The lab's server answers as a resolver does, without AA; a good zone's is not asked."""
+    port = lab.facts["resolver"].rpartition(":")[2]
+    file = tmp_path / "lab.toml"
+    file.write_text(f"[validation]\nname_server_port = {port}\n", encoding="utf-8")
+    broken = lab.document("t13.test", "--config", str(file))
+    told = {finding["code"]: finding["message"] for finding in broken["findings"]}
+    assert "servers 1 of 1, which ns.test (127.0.0.1)" in told["server-lame"]
+    good = lab.document("t01.test", "--config", str(file))
+    assert good["findings"] == []
+    assert "server-lame" not in json.dumps(lab.document("t13.test"))
+
+
+def test_the_resolver_that_validates_and_agrees_is_not_mentioned(lab: RunningLab) -> None:
+    """The lab's resolver validates, with the lab's own anchor."""
+    for name in ("t01.test", "t02.test", "t13.test"):
+        assert "resolver-disagrees" not in json.dumps(lab.document(name))
 
 
 def test_signatures_that_end_soon_are_told_in_the_page_of_a_check(lab: RunningLab) -> None:

@@ -153,7 +153,7 @@ def test_each_broken_chain_has_its_remedy_once() -> None:
 
 
 def test_the_page_of_a_check_has_chain_and_remedy() -> None:
-    """In the DNSSEC step, and above the general advice."""
+    """In the DNSSEC step, and as the one thing that the partner has to do."""
     check = sample.zoned(sample.bogus(), sample.zone("."), sample.zone("org"), BOGUS)
     check = asking(check, "example.org")
     shown = [
@@ -169,4 +169,7 @@ def test_the_page_of_a_check_has_chain_and_remedy() -> None:
     step = next(number for number, line in enumerate(shown) if "DNSSEC: signed, but" in line)
     assert shown[step + 1].lstrip("|`- ") == "x . > org > example.org: bogus [ds-no-key]"
     advice = shown.index("What would fix it")
-    assert shown[advice + 1].startswith("  example.org: Give the registrar")
+    remedies = [line for line in shown[advice:] if "Partner:" in line]
+    assert remedies[0].lstrip().startswith("Partner: example.org: Give the registrar")
+    assert len(remedies) == 1
+    assert not any("Compare the key tags" in line for line in shown)

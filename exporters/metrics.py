@@ -222,6 +222,11 @@ QUESTION_TYPES = ("A", "AAAA", "CNAME", "DNSKEY", "DS", "MX", "SOA", "TLSA")
 
 OWN_METRICS = (
     _gauge(OwnMetric.BUILD_INFO, "Always 1; carries the version.", "version", "python"),
+    _gauge(
+        OwnMetric.SHARDS,
+        "How many services share the targets, where one has a share only; carries which.",
+        "shard",
+    ),
     _gauge(OwnMetric.TARGETS, "Domains that are watched."),
     _gauge(OwnMetric.TARGETS_LOAD_PROBLEMS, "Problems found when the targets were last read."),
     _gauge(

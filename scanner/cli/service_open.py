@@ -33,6 +33,7 @@ from scanner.cli.sdnotify import READY, STOPPING, WATCHDOG, notify, status, watc
 from scanner.cli.service import MAX_REMARKS_LOGGED, Loaded, Service, ServiceLimits
 from scanner.cli.service_parts import Places, places_of
 from scanner.cli.trio_run import run_trio
+from scanner.model.meter import OwnMetric
 from scanner.model.names import Name
 from scanner.model.ports import WaitingClock
 from scanner.model.verdict import Check
@@ -121,6 +122,8 @@ def open_service(
             queue_life=policy.queue_life,
             max_series=config.http.max_series,
         )
+        if shard is not None:
+            meter.put(OwnMetric.SHARDS, shard.count, shard=str(shard.index))
         yield Service(
             loaded=loaded,
             load=load,

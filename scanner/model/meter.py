@@ -11,6 +11,7 @@ class OwnMetric(StrEnum):
     """Metrics about danewatch itself, named without the prefix ``danewatch_``."""
 
     BUILD_INFO = "build_info"
+    SHARDS = "shards"
     TARGETS = "targets"
     TARGETS_LOAD_PROBLEMS = "targets_load_problems"
     TARGETS_SHRINK_REFUSED = "targets_shrink_refused"

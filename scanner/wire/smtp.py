@@ -269,7 +269,10 @@ class SmtpClient:
             end = data.find(b"\n", offset) + 1
             piece = data[offset : end or len(data)]
             offset += len(piece)
-            self._take_piece(piece, complete=bool(end), events=events)
+            if end and not self._buffer and len(piece) <= self._limits.max_line_octets:
+                self._take_line(piece, events)
+            else:
+                self._take_piece(piece, complete=bool(end), events=events)
         return tuple(events)
 
     def receive_eof(self) -> tuple[Event, ...]:
@@ -318,9 +321,7 @@ class SmtpClient:
 
     def _take_line(self, raw: bytes, events: list[Event]) -> None:
         self._session_octets += len(raw)
-        # RFC 5321 §2.3.8 wants CRLF; LF alone is accepted as Postfix and Exim accept it.
-        line = raw.removesuffix(b"\n").removesuffix(b"\r")
-        read = _read_line(line) if len(line) <= MAX_REMEMBERED_OCTETS else _parse_line(line)
+        read = _read_line(raw) if len(raw) <= MAX_REMEMBERED_OCTETS else _parse_line(raw)
         self._note_shown(read.shown)
         if self._session_octets > self._limits.max_session_octets:
             limit = self._limits.max_session_octets
@@ -425,7 +426,9 @@ class _Line(NamedTuple):
     text: str
 
 
-def _parse_line(line: bytes) -> _Line:
+def _parse_line(raw: bytes) -> _Line:
+    # RFC 5321 §2.3.8 wants CRLF; LF alone is accepted as Postfix and Exim accept it.
+    line = raw.removesuffix(b"\n").removesuffix(b"\r")
     shown = printable(line, len(line))
     match = _REPLY_LINE.fullmatch(line)
     if match is None:

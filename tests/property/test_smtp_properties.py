@@ -121,8 +121,8 @@ def test_the_evidence_is_printable_and_bounded(said: bytes) -> None:
 @given(st.one_of(lines, st.binary(max_size=300)), st.integers(0, 80))
 def test_a_line_read_once_is_shown_and_cut_as_if_read_each_time(line: bytes, limit: int) -> None:
     """What is remembered of a line is what the plain expressions say of its octets."""
-    line = line.removesuffix(b"\n")
-    for read in (smtp._read_line(line), smtp._read_line(bytes(line)), smtp._parse_line(line)):
+    ended = line + b"\r\n"
+    for read in (smtp._read_line(ended), smtp._parse_line(ended), smtp._read_line(ended)):
         match = re.fullmatch(rb"([1-5][0-9][0-9])(?:([ -])(.*))?", line, re.DOTALL)
         assert read.shown[:limit] == printable(line, limit)
         assert read.code == (None if match is None else int(match[1]))

@@ -33,8 +33,9 @@ from exporters.deflate import (
 )
 from exporters.metrics import RESULT_METRICS
 from exporters.metrics_text import FAMILIES, Cells, Format, count_of, header, lines_of
-from exporters.results import Change, Results, snapshot_of
+from exporters.results import Change, Results
 from exporters.samples import DEFAULT_QUEUE_LIFE, Pairs, Sampler
+from exporters.snapshots import read_snapshot, snapshot_of
 from scanner.model.monitoring import EntityKey, Snapshot
 from scanner.model.names import Name
 from scanner.model.transition import State
@@ -122,11 +123,11 @@ class _Shelf:
     def put(self, name: Name, cells: Cells) -> None:
         bucket = self._places.get(name)
         if bucket is None:
-            bucket = self._open_bucket(name)
-            self._places[name] = bucket
-            bucket.dirty |= {at for at, cell in enumerate(cells) if cell is not None}
+            bucket = self._places[name] = self._open_bucket(name)
             for position, cell in enumerate(cells):
-                self.series[position] += count_of(cell)
+                if cell is not None:
+                    bucket.dirty.add(position)
+                    self.series[position] += count_of(cell)
         else:
             before = bucket.cells[name]
             for position, cell in enumerate(cells):
@@ -195,11 +196,16 @@ class ResultFragments:
         """Show ``check``; return what to keep for a restart."""
         changes = self._results.add(check, states, labels)
         self._take(changes)
-        return tuple(snapshot_of(one) for one in changes if one.record is not None)
+        return tuple(
+            snapshot_of(one.entity_type, one.entity, one.record)
+            for one in changes
+            if one.record is not None
+        )
 
     def restore(self, snapshots: Iterable[Snapshot]) -> None:
         """Show again what was kept; what cannot be read is left out."""
-        self._take(self._results.restore(snapshots))
+        read = (read_snapshot(one) for one in snapshots)
+        self._take(self._results.restore(one for one in read if one is not None))
 
     def retain(self, domains: Iterable[Name]) -> None:
         """Stop showing every domain that is not in ``domains``, and what only they led to."""
@@ -237,8 +243,19 @@ class ResultFragments:
             return Page(pieces=tuple(pieces), series=series, truncated=left_out)
 
     def prepare(self) -> None:
-        """Make every piece, so that the first scrape after a restart finds them made."""
+        """Make every piece, so that the next scrape finds them made."""
         self.page()
+
+    @property
+    def backlog(self) -> int:
+        """How many pieces the next page will have to make anew."""
+        with self._lock:
+            return sum(
+                len(bucket.dirty)
+                for shelf in self._shelves.values()
+                for lane in shelf.lanes
+                for bucket in lane
+            )
 
     def _take(self, changes: Iterable[Change]) -> None:
         with self._lock:

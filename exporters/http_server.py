@@ -17,7 +17,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,13 +133,15 @@ class _Server(uvicorn.Server):
         listener: socket.socket,
         context: Callable[[], ssl.SSLContext | None],
         limits: ServerLimits,
+        background: Callable[[], Coroutine[Any, Any, None]] | None,
     ) -> None:
         super().__init__(config)
         self._listener = listener
         self._context = context
         self._limits = limits
         self._protocol = type("Guarded", (_Guarded,), {"limits": limits})
-        self._accepting: asyncio.Task[None] | None = None
+        self._background = background
+        self._running: list[asyncio.Task[None]] = []
         self._coming: dict[asyncio.Task[None], None] = {}
         self._connections: dict[_Guarded, None] = {}
         self.on_started: Callable[[], None] = lambda: None
@@ -148,16 +150,19 @@ class _Server(uvicorn.Server):
         """Begin to accept connections."""
         await self.lifespan.startup()
         self.servers: list[asyncio.base_events.Server] = []
-        self._accepting = asyncio.create_task(self._accept())
+        self._running = [asyncio.create_task(self._accept())]
+        if self._background is not None:
+            self._running.append(asyncio.create_task(self._background()))
         self.started = True
         self.on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, let answers finish for a while, then reset what is left."""
-        if self._accepting is not None:
-            self._accepting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._accepting
+        for running in self._running:
+            running.cancel()
+        for ended in await asyncio.gather(*self._running, return_exceptions=True):
+            if isinstance(ended, Exception):
+                _logger.error("a task of the HTTP server failed", exc_info=ended)
         for task in list(self._coming):
             task.cancel()
         self._listener.close()
@@ -245,6 +250,7 @@ class ServerThread:
     """Serves an ASGI application from a thread of its own.
 
     ``context`` is asked for each connection and gives its TLS context, or None for plain HTTP.
+    ``background`` runs beside in the same event loop, until the end.
     """
 
     def __init__(
@@ -253,11 +259,13 @@ class ServerThread:
         *,
         context: Callable[[], ssl.SSLContext | None],
         limits: ServerLimits,
+        background: Callable[[], Coroutine[Any, Any, None]] | None = None,
         name: str = "http",
     ) -> None:
         self._app = app
         self._context = context
         self._limits = limits
+        self._background = background
         self._name = name
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -283,7 +291,7 @@ class ServerThread:
             timeout_keep_alive=limits.idle_seconds,
             timeout_graceful_shutdown=limits.stop_seconds,
         )
-        server = _Server(config, listener, self._context, limits)
+        server = _Server(config, listener, self._context, limits, self._background)
         started = threading.Event()
         server.on_started = started.set
         thread = threading.Thread(

@@ -14,19 +14,15 @@ Rules:
 - Not for several threads at once.
 """
 
-import json
-import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from exporters.metrics_text import FAMILIES, Cells, cells_of, label_names
-from exporters.samples import NO_LEADS, Leads, Pairs, Sampler, Value
+from exporters.metrics_text import Cells, cells_of, label_names
+from exporters.samples import NO_LEADS, Leads, Pairs, Sampler
 from scanner.model.hostview import HostView, host_views
-from scanner.model.monitoring import EntityKey, Snapshot
+from scanner.model.monitoring import EntityKey
 from scanner.model.names import Name
 from scanner.model.transition import State
 from scanner.model.verdict import Check, HostFacts
@@ -44,7 +40,6 @@ _BAD_TO_GOOD = (
     HostOutcome.AUTHENTICATED,
     HostOutcome.INCONCLUSIVE,
 )
-_SNAPSHOT_VERSION = 1
 
 
 Record = tuple[Cells, Leads, Rank, str]
@@ -57,12 +52,11 @@ it was made, how good it was. The source is the domain whose check showed a host
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """One entity that is shown anew, with its values; or no more, where ``record`` is None."""
+    """One entity that is shown anew, or no more where ``record`` is None."""
 
     entity_type: EntityType
     entity: Name
     record: Record | None
-    values: Mapping[str, Value] | None = None
 
 
 class Results:
@@ -95,7 +89,6 @@ class Results:
                 entity_type=EntityType.DOMAIN,
                 entity=check.domain,
                 record=record,
-                values=samples.values,
             )
         ]
         domains[check.domain] = record
@@ -118,16 +111,15 @@ class Results:
             changes += self._drop(self._count_uses(leads, NO_LEADS))
         return tuple(changes)
 
-    def restore(self, snapshots: Iterable[Snapshot]) -> tuple[Change, ...]:
-        """Take what was kept, except for entities that are known already or cannot be read.
+    def restore(self, kept: Iterable[tuple[EntityType, Name, Record]]) -> tuple[Change, ...]:
+        """Take what was kept, except for entities that are known already.
 
         Domains come first and in the order of their last check, so that what was checked together
         lies together; hosts and zones nobody leads to are left out.
         """
-        read = [one for one in map(_read, snapshots) if one is not None]
-        read.sort(key=lambda one: (one[0] is not EntityType.DOMAIN, one[2][2][1]))
+        in_order = sorted(kept, key=lambda one: (one[0] is not EntityType.DOMAIN, one[2][2][1]))
         changes: list[Change] = []
-        for kind, name, record in read:
+        for kind, name, record in in_order:
             if name in self.records[kind]:
                 continue
             if kind is not EntityType.DOMAIN and not self._uses[kind][name]:
@@ -153,7 +145,7 @@ class Results:
         values = self._sampler.of_host(check, view, facts, state).values
         record = (cells_of(EntityType.MX, values), NO_LEADS, rank, str(check.domain))
         hosts[view.host] = record
-        yield Change(entity_type=EntityType.MX, entity=view.host, record=record, values=values)
+        yield Change(entity_type=EntityType.MX, entity=view.host, record=record)
 
     def _add_zones(self, check: Check, states: Mapping[EntityKey, State]) -> Iterator[Change]:
         zones = self.records[EntityType.ZONE]
@@ -168,9 +160,7 @@ class Results:
             zones[zone.zone] = record
             # The zones at the top are seen by every check: most of the time nothing changed.
             if before is None or before[0] != record[0]:
-                yield Change(
-                    entity_type=EntityType.ZONE, entity=zone.zone, record=record, values=values
-                )
+                yield Change(entity_type=EntityType.ZONE, entity=zone.zone, record=record)
 
     def _count_uses(self, before: Leads, after: Leads) -> list[EntityKey]:
         """Count what a domain leads to now; return what it no longer does."""
@@ -192,78 +182,3 @@ class Results:
             del self._uses[kind][name]
             if self.records[kind].pop(name, None) is not None:
                 yield Change(entity_type=kind, entity=name, record=None)
-
-
-def snapshot_of(change: Change) -> Snapshot:
-    """Return what is kept of a change that shows something: its values as JSON."""
-    assert change.record is not None
-    assert change.values is not None
-    _, (hosts, zones, causes), rank, source = change.record
-    document: dict[str, object] = {
-        "v": _SNAPSHOT_VERSION,
-        "values": {name: value for name, value in change.values.items() if value is not None},
-        "rank": [rank[0], rank[1].isoformat(), rank[2]],
-    }
-    if source:
-        document["source"] = source
-    if hosts or zones or causes:
-        document |= {"hosts": hosts, "zones": zones, "causes": causes}
-    data = json.dumps(document, ensure_ascii=True, separators=(",", ":")).encode("ascii")
-    return Snapshot(entity_type=change.entity_type, entity=change.entity, data=data)
-
-
-def _read(snapshot: Snapshot) -> tuple[EntityType, Name, Record] | None:
-    """Return what ``snapshot`` holds; None where it is not of ours or not whole."""
-    try:
-        document = json.loads(snapshot.data)
-        if document["v"] != _SNAPSHOT_VERSION:
-            return None
-        kind = EntityType(snapshot.entity_type)
-        known = {metric.name for metric in FAMILIES[kind]}
-        values = {
-            name: _value(value) for name, value in document["values"].items() if name in known
-        }
-        holds, moment, worth = document["rank"]
-        at = datetime.fromisoformat(moment)
-        if at.tzinfo is None:
-            return None
-        leads = (
-            _names(document.get("hosts", [])),
-            _names(document.get("zones", [])),
-            tuple(_label_pairs(one) for one in document.get("causes", [])),
-        )
-        rank = (bool(holds), at, int(worth))
-        record = (cells_of(kind, values), leads, rank, str(document.get("source", "")))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-        return None
-    return kind, Name(snapshot.entity), record
-
-
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
-
-
-def _value(value: Any) -> Value:
-    if isinstance(value, list):
-        labelled = tuple((_label_pairs(pairs), _finite(number)) for pairs, number in value)
-        if len({pairs for pairs, _ in labelled}) != len(labelled):
-            raise ValueError("a series twice")
-        return labelled
-    return _finite(value)
-
-
-def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("not a number")
-    return value
-
-
-def _label_pairs(pairs: Any) -> Pairs:
-    found = tuple((str(name), str(value)) for name, value in pairs)
-    names = [name for name, _ in found]
-    if len(set(names)) != len(names) or not all(map(_LABEL_NAME.match, names)):
-        raise ValueError("not the names of labels")
-    return found
-
-
-def _names(names: Any) -> tuple[Name, ...]:
-    return tuple(Name(str(name)) for name in names)

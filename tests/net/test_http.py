@@ -238,6 +238,23 @@ class TestMetrics:
             stop.set()
             changing.join()
 
+    def test_a_large_backlog_is_worked_off_before_anyone_asks(
+        self, serve: Serve, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After a restart; the first scrape then finds the page made."""
+        prepared = threading.Event()
+        prepare = ResultFragments.prepare
+
+        def preparing(board: ResultFragments) -> None:
+            prepare(board)
+            prepared.set()
+
+        monkeypatch.setattr(ResultFragments, "prepare", preparing)
+        assert service.board.backlog > 5
+        serve(limits=HttpLimits(backlog_pieces=5, backlog_seconds=0.01))
+        assert prepared.wait(SECONDS)
+        assert service.board.backlog == 0
+
 
 class TestHealth:
     """GET /-/healthy and /-/ready."""

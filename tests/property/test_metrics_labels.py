@@ -50,7 +50,7 @@ def test_an_escaped_value_has_a_utf8_form_and_no_line_end(value: str) -> None:
 def test_a_name_of_any_octets_is_one_label_value(labels: list[bytes]) -> None:
     """DNS allows every octet in a name; a host name may hold a quote or a line end."""
     name = name_from_labels(labels)
-    data = b'{"v":1,"values":{"domain_up":1},"rank":[true,"2026-01-01T00:00:00+00:00",0]}'
+    data = b'{"v":1,"cells":{"domain_up":"\\"} 1\\n"},"rank":[true,"2026-01-01T00:00:00+00:00",0]}'
     board = ResultFragments()
     board.restore([Snapshot(entity_type=EntityType.DOMAIN, entity=name, data=data)])
     text = page_of(board, Format.TEXT)

@@ -1,5 +1,6 @@
 """The page of the service: what it shows, what it makes anew, what a restart brings back."""
 
+import json
 import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -482,6 +483,15 @@ class TestTooManySeries:
         assert page.series == len(series(page))
 
 
+FINE = '"} 1\n'
+
+
+def snapshot_data(cells: object, **more: object) -> bytes:
+    """Return a snapshot as it is kept, or nearly."""
+    rank = [True, "2026-01-01T00:00:00+00:00", 0]
+    return json.dumps({"v": 1, "cells": cells, "rank": rank} | more).encode("ascii")
+
+
 class TestRestart:
     """What was shown is shown again, with its old times."""
 
@@ -554,19 +564,26 @@ class TestRestart:
             b"[]",
             b"null",
             b"\xff\xfe",
-            b'{"v":2,"values":{},"rank":[true,"2026-01-01T00:00:00+00:00",0]}',
-            b'{"v":1,"values":{"domain_up":"1"},"rank":[true,"2026-01-01T00:00:00+00:00",0]}',
-            b'{"v":1,"values":{"domain_up":NaN},"rank":[true,"2026-01-01T00:00:00+00:00",0]}',
-            b'{"v":1,"values":{"domain_up":true},"rank":[true,"2026-01-01T00:00:00+00:00",0]}',
-            b'{"v":1,"values":{"domain_up":1},"rank":[true,"2026-01-01T00:00:00",0]}',
-            b'{"v":1,"values":{"domain_up":1},"rank":[true,"yesterday",0]}',
-            b'{"v":1,"values":{"domain_up":1}}',
-            b'{"v":1,"values":{"domain_info":[[[["a b","x"]],1]]},'
-            b'"rank":[true,"2026-01-01T00:00:00+00:00",0]}',
-            b'{"v":1,"values":{"domain_info":[[[["a","x"],["a","y"]],1]]},'
-            b'"rank":[true,"2026-01-01T00:00:00+00:00",0]}',
-            b'{"v":1,"values":{"domain_info":[[[["a","x"]],1],[[["a","x"]],1]]},'
-            b'"rank":[true,"2026-01-01T00:00:00+00:00",0]}',
+            snapshot_data({"domain_up": FINE}, v=2),
+            snapshot_data({"domain_up": 1}),
+            snapshot_data({"domain_up": "1"}),
+            snapshot_data({"domain_up": '"} nan\n'}),
+            snapshot_data({"domain_up": '"} 1'}),
+            snapshot_data({"domain_up": '"} 1\ndanewatch_domain_up{domain="other"} 1\n'}),
+            snapshot_data({"domain_up": '",a="x\n"} 1\n'}),
+            snapshot_data({"domain_up": '",a="x"y"} 1\n'}),
+            snapshot_data({"domain_up": '",a="\\x"} 1\n'}),
+            snapshot_data({"domain_up": '",a="\ud800"} 1\n'}),
+            snapshot_data({"domain_up": '",a b="x"} 1\n'}),
+            snapshot_data({"domain_up": '",domain="x"} 1\n'}),
+            snapshot_data({"domain_info": '",a="x",a="y"} 1\n'}),
+            snapshot_data({"domain_cause": ['",mx="x"} 1\n', '",mx="x"} 1\n']}),
+            snapshot_data({"domain_up": FINE}, rank=[True, "2026-01-01T00:00:00", 0]),
+            snapshot_data({"domain_up": FINE}, rank=[True, "yesterday", 0]),
+            snapshot_data({"domain_up": FINE}, rank=None),
+            snapshot_data({"domain_up": FINE}, hosts="mx1.example.org"),
+            snapshot_data({"domain_up": FINE}, hosts=[1]),
+            snapshot_data({"domain_up": FINE}, causes=[[["a b", "x"]]]),
         ],
     )
     def test_what_cannot_be_read_is_left_out(self, data: bytes) -> None:
@@ -579,10 +596,7 @@ class TestRestart:
 
     def test_families_of_another_version_are_ignored(self) -> None:
         """A snapshot of a newer danewatch may know more."""
-        data = (
-            b'{"v":1,"values":{"domain_up":1,"domain_unheard_of":3},'
-            b'"rank":[true,"2026-01-01T00:00:00+00:00",0],"more":[]}'
-        )
+        data = snapshot_data({"domain_up": FINE, "domain_unheard_of": "3"}, more=[])
         board = ResultFragments()
         board.restore([Snapshot(entity_type=EntityType.DOMAIN, entity="a.example", data=data)])
         assert series(board.page()) == {("domain_up", frozenset({("domain", "a.example")})): 1}

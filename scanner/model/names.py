@@ -150,6 +150,8 @@ def labels_of(name: Name) -> tuple[str, ...]:
 
 def parent_of(name: Name) -> Name:
     """Return the name with its leftmost label removed; the root is its own parent."""
+    if "\\" not in name:
+        return Name(name.partition(".")[2]) or ROOT
     labels = labels_of(name)
     return Name(".".join(labels[1:])) if len(labels) > 1 else ROOT
 

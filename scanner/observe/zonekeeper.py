@@ -21,7 +21,7 @@ from scanner.judge.dnssec.forecast import Signed, ZoneHabits, signed_of
 from scanner.judge.dnssec.zonefacts import answer_findings, zone_at_fault, zone_observation
 from scanner.model.dnssec import ChainLink, CheckedRRset, DnssecFinding, LinkKind, Validation
 from scanner.model.dnssec_reasons import DnssecReason
-from scanner.model.names import Name, labels_of
+from scanner.model.names import Name, labels_of, parent_of
 from scanner.model.observation import Question
 from scanner.model.ports import Clock
 from scanner.model.zones import ZoneObservation
@@ -96,18 +96,22 @@ class ZoneKeeper:
     def zones_of(self, names: Iterable[Name]) -> tuple[ZoneObservation, ...]:
         """Return the zones at or above ``names`` that are known, from the top down."""
         now = self._clock.now()
-        wanted: dict[Name, int] = {}
+        oldest = now - self._limits.max_zone_age
+        looked_at: set[Name] = set()
+        wanted: list[tuple[int, Name]] = []
         for name in names:
-            labels = labels_of(name)
-            for depth in range(len(labels) + 1):
-                above = Name(".".join(labels[len(labels) - depth :]) or ".")
+            above = name
+            # The names of a domain have most of what is above them in common.
+            while above not in looked_at:
+                looked_at.add(above)
                 kept = self._zones.get(above)
-                if kept is not None and kept.seen_at >= now - self._limits.max_zone_age:
-                    wanted[above] = depth
-        ordered = sorted(wanted, key=lambda zone: (wanted[zone], zone))
-        for zone in ordered:
+                if kept is not None and kept.seen_at >= oldest:
+                    wanted.append((len(labels_of(above)), above))
+                above = parent_of(above)
+        wanted.sort()
+        for _, zone in wanted:
             self._zones.move_to_end(zone)
-        return tuple(self._tell(self._zones[zone], now) for zone in ordered)
+        return tuple([self._tell(self._zones[zone], now) for _, zone in wanted])
 
     def forget(self) -> None:
         """Drop everything, when nothing that was seen can be trusted."""
@@ -143,9 +147,10 @@ class ZoneKeeper:
     def _take_doubts(self, validation: Validation, now: datetime) -> None:
         findings = answer_findings(validation)
         at_fault = zone_at_fault(validation)
+        all_well = not findings and at_fault is None
         for link in validation.chain:
             kept = self._zones.get(link.zone)
-            if kept is None:
+            if kept is None or (all_well and not kept.doubts):
                 continue
             about = tuple(noted for noted in findings if noted.zone == link.zone)
             fault = validation.reason if link.zone == at_fault else None

@@ -8,6 +8,7 @@ from scanner.model.names import (
     Name,
     labels_of,
     name_from_labels,
+    parent_of,
     parse_domain,
     to_unicode,
 )
@@ -50,3 +51,9 @@ def test_labels_join_back_to_the_name(text: str) -> None:
     """Splitting loses nothing."""
     name = Name(f"{text}.test")
     assert ".".join(labels_of(name)) == name
+
+
+@given(st.lists(st.one_of(st.binary(min_size=1, max_size=5), st.just(b"a.b")), max_size=4))
+def test_a_parent_is_the_name_without_its_first_label(labels: list[bytes]) -> None:
+    """Escaped dots are no boundaries, and the root is its own parent."""
+    assert parent_of(name_from_labels(labels)) == name_from_labels(labels[1:])

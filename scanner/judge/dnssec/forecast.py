@@ -56,6 +56,9 @@ class ForecastPolicy:
     """Below, a key is going out of use (NIST SP 800-57 part 1, table 2: 112 bits of security)."""
 
 
+_USUAL_POLICY = ForecastPolicy()
+
+
 @record
 class Span:
     """The validity of one signature."""
@@ -176,7 +179,7 @@ def forecast_zone(
     """
     if link.kind is LinkKind.NO_CUT or link.status is not DnssecStatus.SECURE:
         return ()
-    chosen = policy or ForecastPolicy()
+    chosen = policy or _USUAL_POLICY
     return (
         *_signatures(link.zone, signed, habits or ZoneHabits(), now=now, policy=chosen),
         *_delegation_change(link),

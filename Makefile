@@ -62,7 +62,11 @@ unit: $(VENV)/.dev ## the fast tests: no servers, no sockets beyond loopback
 scenario: $(VENV)/.dev packages ## end to end: the laboratory and real servers
 	$(PYTEST) -q tests/scenario
 
-bench: $(VENV)/.dev ## throughput and memory against the laboratory; prints figures
+# LARGEST=100000 adds the pass over 100,000 domains. The results are what docs/performance.md shows.
+LARGEST ?= 10000
+bench: $(VENV)/.dev packages ## what a pass costs, beside other programs and C; prints and keeps figures
+	$(BIN)/python tests/bench/bench.py all --largest $(LARGEST)
+	$(BIN)/python tests/bench/bench.py page
 	$(PYTEST) -q -s -m bench tests/bench
 
 docs: $(VENV)/.dev ## check that documentation and code agree
@@ -74,7 +78,7 @@ packages: ## the servers the tests run against (Debian packages; root or sudo on
 clean: ## remove the virtual environment and everything generated
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .coverage-report .layers-report
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output
-	find scanner exporters targets tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find scanner exporters targets tests grafana -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { \

@@ -4,11 +4,14 @@
     python tests/bench/bench.py peers --domains 500
     python tests/bench/bench.py limits
     python tests/bench/bench.py start
+    python tests/bench/bench.py all --largest 10000
+    python tests/bench/bench.py page
 
 ``scan`` makes a laboratory of so many domains, serves it from other processes, lets ``danewatch
 scan`` check it, compares every verdict with what was meant, and prints what it cost. ``peers`` does
 so beside other programs, ``limits`` beside the least the same work costs in C, and ``start`` looks
-at ``danewatch --help``. All on loopback.
+at ``danewatch --help``. ``all`` is what docs/performance.md shows, and ``page`` writes its tables
+from the results that are kept. All on loopback.
 
 Figures are of processor time, user and system, of the client's processes, because that survives
 busy neighbours; medians of ``--runs``. The stages come from a further run under a sampling
@@ -29,6 +32,7 @@ from typing import Any
 
 from load_calibration import between, calibrate, commit_of
 from load_lab import make_lab
+from load_page import RESULTS, write_page
 from load_peers import environment_of_peers, namespace, run_limits, run_peers
 from load_plan import Mix
 from load_run import ROOT, Run, Settings, compare, run_scan
@@ -43,11 +47,30 @@ MIXES = {
 HIDDEN = ("each", "hottest")
 """Parts of a result that are not printed as they are."""
 STARTS = 9
+SUITE: tuple[tuple[str, str], ...] = (
+    ("start", "start"),
+    ("limits", "limits --domains 1000"),
+    ("scan-own-1000", "scan --domains 1000 --silent 0"),
+    ("scan-own-1000-resolver", "scan --domains 1000 --validation resolver --silent 0"),
+    ("scan-own-1000-one-algorithm", "scan --domains 1000 --one-algorithm --silent 0"),
+    ("scan-skew-1000", "scan --domains 1000 --mix skew --silent 0"),
+    ("peers-own", "peers --domains 1000 --few 50"),
+    ("peers-skew", "peers --domains 1000 --few 50 --mix skew"),
+    ("scan-own-10000", "scan --domains 10000 --runs 1 --in-flight 1000"),
+    ("scan-skew-10000", "scan --domains 10000 --mix skew --runs 1 --in-flight 1000"),
+    (
+        "scan-skew-100000",
+        "scan --domains 100000 --mix skew --latency 50 --runs 1 --no-stages --in-flight 1000",
+    ),
+)
+"""Names of kept results and the commands that make them."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one benchmark; return 1 where a verdict was wrong."""
     options = _parser().parse_args(arguments)
+    if options.run in (suite, page):
+        return int(options.run(options))
     pinned = _pinned(options)
     try:
         before = calibrate(pinned)
@@ -158,6 +181,27 @@ def start(options: argparse.Namespace) -> dict[str, Any]:
         "help_cpu_ms_median": round(statistics.median(cpus)),
         "runs": STARTS,
     }
+
+
+def suite(options: argparse.Namespace) -> int:
+    """Run all benchmarks up to the largest wanted and keep their results; the worst code counts."""
+    code = 0
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name, command in SUITE:
+        words = command.split()
+        chosen = _parser().parse_args(words)
+        if chosen.domains > options.largest or (options.only and name not in options.only):
+            continue
+        print(f"\n== {name}", flush=True)
+        words += ["--json", str(RESULTS / f"{name}.json"), "--code", str(options.code)]
+        code = max(code, main([*words, "--directory", options.directory]))
+    return code
+
+
+def page(_options: argparse.Namespace) -> int:
+    """Write the tables of docs/performance.md and its plot from the kept results."""
+    write_page()
+    return 0
 
 
 def summary(
@@ -282,6 +326,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--no-stages", dest="stages", action="store_false", default=True)
         if function is peers:
             command.add_argument("--few", type=int, default=100, help="domains for slow peers")
+    everything = commands.add_parser("all", help="everything, kept for docs/performance.md")
+    everything.set_defaults(run=suite)
+    everything.add_argument("--largest", type=int, default=10_000, help="[%(default)s] domains")
+    everything.add_argument("--only", nargs="+", choices=[name for name, _ in SUITE])
+    _add_places(everything)
+    commands.add_parser("page", help="tables and plot of the page").set_defaults(run=page)
     return parser
 
 
@@ -309,6 +359,11 @@ def _add_options(parser: argparse.ArgumentParser, domains: int, silent: float) -
     )
     add("--no-pin", action="store_true", help="let the kernel place processes")
     add("--json", metavar="FILE", help="write the figures there")
+    _add_places(parser)
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--code", default=ROOT, metavar="DIR", help="measure the danewatch of another checkout")
     default = Path(tempfile.gettempdir()) / f"danewatch-bench-{os.getuid()}"
     add("--directory", default=str(default), help="for laboratories  [%(default)s]")

@@ -223,7 +223,7 @@ def _run(command: list[str], lines: Sequence[str]) -> tuple[float, float, str]:
 def _path(program: str) -> str:
     path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if path is None:
-        raise MissingToolError(f"{program} is not installed")
+        raise MissingToolError(f"{program} is not installed: apt-get install dnsperf postfix")
     return path
 
 

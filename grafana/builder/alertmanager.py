@@ -74,7 +74,7 @@ def example() -> dict[str, Any]:
                     "matchers": ['severity="info"'],
                     "receiver": "mail-team",
                     "group_interval": "1d",
-                    "repeat_interval": "7d",
+                    "repeat_interval": "4d",
                 },
             ],
         },

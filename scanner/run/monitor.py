@@ -80,6 +80,8 @@ class MonitorLimits:
     """Bounds of the service. All ours."""
 
     domains_in_flight: int = 200
+    gate_seconds: float = 5.0
+    """How often it is looked whether we are blind: no blindness is as short as that."""
     gauges_seconds: float = 15.0
     """How often the gauges of the scheduler are set."""
     lag_tick_seconds: float = 1.0
@@ -125,7 +127,8 @@ class Monitor:
         self._flights: dict[Name, _Flight] = {}
         self._places = trio.Semaphore(self._limits.domains_in_flight)
         self._nap = trio.CancelScope()
-        self._nap_until = self._seen_now = self._reopened_at = ports.clock.now()
+        self._nap_until = self._seen_now = ports.clock.now()
+        self._blind_at = datetime.min.replace(tzinfo=UTC)
         self._checks: trio.Nursery | None = None
         self._stop = trio.Event()
         self._grace_seconds = 0.0
@@ -156,6 +159,7 @@ class Monitor:
             for component, task in (
                 ("committer", self._outflow.commit_all),
                 ("flusher", self._outflow.flush_for_ever),
+                ("gate", self._watch_gate_for_ever),
                 ("gauges", self._set_gauges_for_ever),
                 ("lag", self._measure_lag_for_ever),
                 ("tidy", self._tidy_for_ever),
@@ -296,15 +300,17 @@ class Monitor:
             return
         closed_at = self._ports.clock.now()
         await self._ports.gate.wait_open()
-        self._reopened_at = self._ports.clock.now()
-        self._spread_overdue(self._reopened_at - closed_at)
+        self._blind_at = self._ports.clock.now()
+        self._spread_overdue(self._blind_at - closed_at)
 
     async def _sleep_until_due(self) -> None:
         """Sleep until a domain is due, or ``_put`` brings one forward."""
         clock = self._ports.clock
         due = self._schedule.next_due_at()
         self._nap_until = min(due or datetime.max.replace(tzinfo=UTC), clock.now() + MAX_NAP)
-        with trio.CancelScope() as self._nap:
+        # By the event loop's time as well: a clock that is set back must not make it sleep longer.
+        deadline = trio.current_time() + MAX_NAP.total_seconds()
+        with trio.CancelScope(deadline=deadline) as self._nap:
             await clock.sleep_until(self._nap_until)
             late = clock.now() - self._nap_until
             if late > MAX_NAP:
@@ -378,7 +384,7 @@ class Monitor:
         if target is None:  # no longer watched
             return None
         policy, gate = self._policy, self._ports.gate
-        blind = gate.closed() is not None or check.observation.observed_at < self._reopened_at
+        blind = gate.closed() is not None or check.observation.observed_at <= self._blind_at
         if blind or not check.observation.vantage.resolver_trusted:
             self._retry(domain)
             return None
@@ -423,6 +429,13 @@ class Monitor:
         self._ports.meter.put(OwnMetric.TARGETS, len(self._targets))
 
     # --- its own pulse ---------------------------------------------------------------------------
+
+    async def _watch_gate_for_ever(self) -> None:
+        """Notice blindness that begins and ends between two checks, for those that run."""
+        while True:
+            if self._ports.gate.closed() is not None:
+                self._blind_at = self._ports.clock.now()
+            await trio.sleep(self._limits.gate_seconds)
 
     async def _set_gauges_for_ever(self) -> None:
         while True:

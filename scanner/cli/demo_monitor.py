@@ -20,6 +20,7 @@ from rich.text import Text
 from exporters.history.questions import Questions
 from exporters.own_metrics import OwnMetrics
 from scanner import __version__
+from scanner.cli.demo_prometheus import alerts_of
 from scanner.cli.demo_story import MISTAKES
 from scanner.cli.errors import CommandError
 from scanner.cli.render import Mark, Style, aside, hanging, marked, print_lines, words
@@ -76,11 +77,24 @@ def _resolver(mode: ResolverMode, lab: Lab) -> None:
 
 
 SCRIPT: tuple[Act, ...] = (
-    Act(hours=2, sentence=f"{BANK} {MISTAKES[BANK][1]}", do=partial(_break, BANK)),
     Act(
-        hours=3, sentence=f"{UNIVERSITY} {MISTAKES[UNIVERSITY][1]}", do=partial(_break, UNIVERSITY)
+        hours=2,
+        sentence=f"{BANK} {MISTAKES[BANK][1]}",
+        do=partial(_break, BANK),
+        after=(BANK, "delivering"),
     ),
-    Act(hours=7, sentence=f"{UNIVERSITY} signs its zone anew", do=partial(_repair, UNIVERSITY)),
+    Act(
+        hours=3,
+        sentence=f"{UNIVERSITY} {MISTAKES[UNIVERSITY][1]}",
+        do=partial(_break, UNIVERSITY),
+        after=(UNIVERSITY, "delivering"),
+    ),
+    Act(
+        hours=7,
+        sentence=f"{UNIVERSITY} signs its zone anew",
+        do=partial(_repair, UNIVERSITY),
+        after=(UNIVERSITY, "deferring"),
+    ),
     Act(
         hours=10,
         sentence="our own resolver fails at everything",
@@ -192,19 +206,25 @@ class _Teller:
         pulse, token = Pulse(), trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as nursery:
             with serve_page(service, pulse, token) as url:
-                steady = _steady(self._clock)
-                nursery.start_soon(partial(service.run, self._clock, steady_seconds=steady))
-                for act in SCRIPT:
-                    await self._until(act.hours)
-                    await self._until_phase(act.after)
-                    if act.sentence.startswith(f"{BANK} publishes"):
-                        await self._show_metrics(url)
-                    self._line(Mark.NOT_APPLICABLE, act.sentence, dim=True)
-                    act.do(self._lab)
-                await self._until(END_HOURS)
-                await self._until_phase((BANK, "delivering"))
+                async with alerts_of(url, pace=FACTOR, on_alert=self._on_alert) as has_alerts:
+                    if not has_alerts:
+                        self._say("(Alerts would follow, were there a Prometheus on this machine.)")
+                    self._clock = clock = ScaledClock(self._now, factor=FACTOR)
+                    nursery.start_soon(partial(service.run, clock, steady_seconds=_steady))
+                    await self._play(url)
                 service.stop()
                 await service.ended.wait()
+
+    async def _play(self, url: str) -> None:
+        for act in SCRIPT:
+            await self._until(act.hours)
+            await self._until_phase(act.after)
+            if act.after == (BANK, "bouncing"):
+                await self._show_metrics(url)
+            self._line(Mark.NOT_APPLICABLE, act.sentence, dim=True)
+            act.do(self._lab)
+        await self._until(END_HOURS)
+        await self._until_phase((BANK, "delivering"))
 
     async def _until(self, hours: float) -> None:
         await self._clock.sleep_until(self._now + timedelta(hours=hours))
@@ -225,6 +245,11 @@ class _Teller:
             if family in METRICS_SHOWN and labels.partition('"')[2].split('"')[0].endswith(BANK):
                 self._print(words(f"  {line}"))
         self._print()
+
+    def _on_alert(self, labels: dict[str, str], summary: str) -> None:
+        severity = labels.get("severity", "")
+        mark = Mark.FAIL if severity == "critical" else Mark.WARN
+        self._line(mark, f"alert, {severity}: {summary}")
 
     # --- what the service says -------------------------------------------------------------------
 
@@ -297,9 +322,9 @@ _LIMITS = ServiceLimits(
 )
 
 
-def _steady(clock: ScaledClock) -> Callable[[], float]:
-    """Return a time that nobody sets, at the pace of ``clock``."""
-    return lambda: trio.current_time() * FACTOR
+def _steady() -> float:
+    """Return a time that nobody sets, at the pace of the clock."""
+    return trio.current_time() * FACTOR
 
 
 def _fetch(url: str) -> str:

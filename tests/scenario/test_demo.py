@@ -82,6 +82,9 @@ def test_demo_of_the_service_lives_thirty_hours_and_records_what_was_meant(
         out.split()
     )
     assert "? blind: " in out
+    assert "✘ alert, critical: MX host mx1.bank.test blocks mail for 1 partner(s)." in out
+    assert "alert, critical: danewatch" in out
+    assert "is down" not in out
     assert 'danewatch_domain_phase{domain="bank.test",phase="bouncing"} 1' in out
     for line in out.splitlines():
         assert cell_len(line) <= 80 or line.startswith(("  danewatch_", "/"))

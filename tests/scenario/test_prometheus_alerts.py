@@ -106,7 +106,7 @@ def filled(expr: str) -> str:
 def test_healthy_partners_raise_no_alert(monitored: Monitored) -> None:
     """After enough evaluations that every wait is over."""
     evaluations = "count_over_time(instance_verdict:danewatch_domain_verdict:count[1m])"
-    enough = f"min({evaluations}) > bool 8"
+    enough = f"min({evaluations}) > bool 5"
     assert wait_for(lambda: monitored.prometheus.values(enough), ["1"]) == ["1"]
     assert monitored.prometheus.firing() == set()
 
@@ -168,7 +168,7 @@ def test_what_breaks_while_danewatch_is_blind_raises_no_alert(monitored: Monitor
     """A zone that looks broken meanwhile is not believed; the hosts' alert stays."""
     monitored.show(2, blind=1)
     blind = ("DanewatchBlind", "resolver-down")
-    bogus = "count_over_time((sum(danewatch_zone_bogus) > 0)[20s:1s]) > bool 8"
+    bogus = "count_over_time((sum(danewatch_zone_bogus) > 0)[20s:1s]) > bool 5"
     assert wait_for(
         lambda: [one["value"][1] for one in monitored.prometheus.query(bogus)], ["1"]
     ) == ["1"]

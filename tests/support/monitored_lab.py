@@ -6,6 +6,8 @@ Real checks of real servers; what is read from them is the page that Prometheus 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import trio
+
 from exporters.exposition import ResultFragments
 from exporters.own_metrics import OwnMetrics
 from exporters.samples import DEFAULT_QUEUE_LIFE
@@ -53,8 +55,15 @@ async def _look(lab: Lab) -> dict[Name, Check]:
         smtp_port=lab.smtp_port,
         allow_private_addresses=True,
     )
-    async with open_scanner(settings) as scanner:
-        return {name: await scanner.check(name) for name in HEALTHY}
+    made: dict[Name, Check] = {}
+    async with open_scanner(settings) as scanner, trio.open_nursery() as nursery:
+
+        async def check(name: Name) -> None:
+            made[name] = await scanner.check(name)
+
+        for name in HEALTHY:
+            nursery.start_soon(check, name)
+    return made
 
 
 class ShownResults:

@@ -298,7 +298,8 @@ class Outflow:
             self._history_health.failed(error)
             return False
         except Exception as error:  # noqa: BLE001 - one file must not hold up the others
-            note_crash("history", error, meter)
+            if self._history_health.is_well:  # one traceback, not one a minute
+                note_crash("history", error, meter)
             meter.count(OwnMetric.HISTORY_WRITE_FAILURES)
             self._history_health.failed(error)
             return False

@@ -214,7 +214,7 @@ class MemoryStore:
             bug, self.bug = self.bug, None
             raise bug
         if self.broken is not None:
-            raise self.broken
+            raise type(self.broken)(*self.broken.args)
 
     def stored(self) -> StoredState:
         """What a restart would find."""
@@ -309,7 +309,7 @@ class Files:
 
     def write_batch(self, batch: FileBatch) -> None:
         if self.broken is not None and self.broken_table in (None, batch.table):
-            raise self.broken
+            raise type(self.broken)(*self.broken.args)
         assert batch.name not in self.written
         if self.keep:
             self.written[batch.name] = batch

@@ -13,7 +13,7 @@ import os
 import resource
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,7 +23,7 @@ import sample_checks
 import trio
 
 from exporters.exposition import ResultFragments
-from exporters.http import HttpCallbacks, MetricsServer
+from exporters.http import HttpCallbacks, HttpLimits, MetricsServer
 from exporters.own_metrics import OwnMetrics
 from scanner.model.monitoring import EntityKey
 from scanner.model.names import Name
@@ -165,27 +165,57 @@ class Scrape:
     p99_lag: float
 
 
-async def scrape(server: MetricsServer, *, gzip: bool) -> Scrape:
-    """Fetch the page by curl while a ticker runs."""
-    encoding = ["-H", "Accept-Encoding: gzip"] if gzip else []
-    command = ["curl", "-sS", "--fail", *encoding, "-o", "/dev/null", "-w", "%{size_download}"]
+async def costs(work: Callable[[], Awaitable[int]]) -> Scrape:
+    """Do ``work``, which returns how many octets it was about, while a ticker runs."""
     ticker = Ticker()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ticker.run)
         await trio.sleep(0.2)
         ticker.late.clear()
         cpu, wall = time.process_time(), time.perf_counter()
-        done = await trio.run_process([*command, f"{server.url}metrics"], capture_stdout=True)
+        octets = await work()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         nursery.cancel_scope.cancel()
     late = sorted(ticker.late)
     return Scrape(
         wall=wall,
         cpu=cpu,
-        octets=int(done.stdout),
+        octets=octets,
         worst_lag=late[-1],
         p99_lag=late[int(len(late) * 0.99)],
     )
+
+
+async def scrape(server: MetricsServer, *, gzip: bool) -> Scrape:
+    """Fetch the page by curl."""
+    encoding = ["-H", "Accept-Encoding: gzip"] if gzip else []
+    command = ["curl", "-sS", "--fail", *encoding, "-o", "/dev/null", "-w", "%{size_download}"]
+
+    async def fetch() -> int:
+        done = await trio.run_process([*command, f"{server.url}metrics"], capture_stdout=True)
+        return int(done.stdout)
+
+    return await costs(fetch)
+
+
+async def nothing() -> Scrape:
+    """Let a second pass: what the machine alone makes of the ticker."""
+
+    async def rest() -> int:
+        await trio.sleep(1.0)
+        return 0
+
+    return await costs(rest)
+
+
+async def work_ahead(board: ResultFragments) -> Scrape:
+    """Make every piece, as the server does by itself after a restart."""
+
+    async def prepare() -> int:
+        await trio.to_thread.run_sync(board.prepare)
+        return board.page().gzip_size
+
+    return await costs(prepare)
 
 
 def median(scrapes: Sequence[Scrape]) -> Scrape:
@@ -207,7 +237,7 @@ def say(what: str, found: Scrape) -> None:
 
 
 @pytest.fixture(params=["shared", "distinct"])
-def filled(request: pytest.FixtureRequest) -> Iterator[tuple[str, World, ResultFragments]]:
+def filled(request: pytest.FixtureRequest) -> tuple[str, World, ResultFragments]:
     """A board with all domains on it, and what it took."""
     world = World(shared=request.param == "shared")
     board = ResultFragments()
@@ -220,13 +250,13 @@ def filled(request: pytest.FixtureRequest) -> Iterator[tuple[str, World, ResultF
     taken = time.process_time() - begun
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(f"\n{request.param}: filled in {taken:.1f} s CPU (checks made too), {grown >> 10} MiB")
-    yield request.param, world, board
+    return request.param, world, board
 
 
 async def test_a_scrape_of_all_domains_stalls_nothing(
     filled: tuple[str, World, ResultFragments],
 ) -> None:
-    """The first after a restart, those after a minute of checks, and one with nothing new."""
+    """Work ahead after a restart, scrapes after a minute of checks, one with nothing new."""
     kind, world, board = filled
     callbacks = HttpCallbacks(
         not_ready=lambda: None,
@@ -235,14 +265,20 @@ async def test_a_scrape_of_all_domains_stalls_nothing(
         probe=lambda name, seconds: world.check(0, sample_checks.NOW),
     )
     server = MetricsServer(
-        board, OwnMetrics(version="bench"), callbacks, listen="127.0.0.1:0", version="bench"
+        board,
+        OwnMetrics(version="bench"),
+        callbacks,
+        listen="127.0.0.1:0",
+        limits=HttpLimits(backlog_pieces=10**9),  # what a scrape costs when nobody worked ahead
     )
     await trio.to_thread.run_sync(server.start)
     try:
-        first = await scrape(server, gzip=True)
-        print("| scrape | wall | CPU | size | lag, 99th percentile | lag, worst |")
+        alone = await nothing()
+        ahead = await work_ahead(board)
+        print("| what | wall | CPU | octets | lag, 99th percentile | lag, worst |")
         print("|---|---|---|---|---|---|")
-        say(f"{kind}, {board.page().series} series: first, gzip", first)
+        say(f"{kind}: no scrape", alone)
+        say(f"{kind}, {board.page().series:,} series: working ahead after a restart", ahead)
         for gzip in (True, False):
             found = []
             for minute in range(1, ROUNDS + 1):
@@ -253,11 +289,11 @@ async def test_a_scrape_of_all_domains_stalls_nothing(
                 gc.collect()
                 found.append(await scrape(server, gzip=gzip))
             result = median(found)
-            say(f"{kind}: a minute later, {'gzip' if gzip else 'text'}", result)
-            if gzip:
-                assert result.cpu < MAX_CPU
-            assert result.worst_lag < MAX_LAG
-        say(f"{kind}: nothing new, gzip", median([await scrape(server, gzip=True) for _ in "123"]))
-        assert first.worst_lag < MAX_LAG
+            say(f"{kind}: a scrape a minute later, {'gzip' if gzip else 'text'}", result)
+            assert result.cpu < MAX_CPU
+            assert result.worst_lag < MAX_LAG + alone.worst_lag
+        again = median([await scrape(server, gzip=True) for _ in range(ROUNDS)])
+        say(f"{kind}: another at once, gzip", again)
+        assert ahead.worst_lag < MAX_LAG + alone.worst_lag
     finally:
         await trio.to_thread.run_sync(server.stop)

@@ -61,7 +61,7 @@ LIVE_PLACES = (
     "before settle",
     "after settle",
 )
-COMPACT_PLACES = ("time", "before rename", "after rename", "before unlink", "after unlink")
+COMPACT_PLACES = ("never", "time", "before rename", "after rename", "before unlink", "after unlink")
 ALL_CLOSED = CompactionLimits(min_age=timedelta(days=-36_500))
 """Every day of the story is over, and every file old enough."""
 

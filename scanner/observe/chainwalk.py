@@ -74,8 +74,9 @@ class ChainLimits:
     """Bounds of the walk beside those of the policy."""
 
     total_timeout_seconds: float = 30.0
-    """One question with its whole chain; ours: above two dead servers on the way, below the
-    deadline of a domain."""
+    """One question with its whole chain: after it nothing more is asked, and what was asked before
+    has its own time (``DnsLimits.total_timeout_seconds``). Ours: above two dead servers on the
+    way, below the deadline of a domain."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,9 +102,14 @@ class _Flight:
 
 @dataclass(slots=True)
 class _Spent:
-    """Queries of one question; steps taken by others are theirs."""
+    """What one question may cost: queries, and time. Steps taken by others are theirs."""
 
     left: int
+    until: float
+
+
+class _OutOfTimeError(Exception):
+    """The time of one question was up."""
 
 
 _Key = tuple[bool, CanonicalName]
@@ -161,11 +167,10 @@ class ValidatingResolver:
     async def validate(self, question: Question) -> Validation:
         """Return the answer to ``question`` with the whole chain that shows what it is worth."""
         self._validations += 1
-        validation = None
-        deadline = trio.current_time() + self._limits.total_timeout_seconds
-        with trio.CancelScope(deadline=deadline):
-            validation = await self._validate(question)
-        if validation is None:
+        until = trio.current_time() + self._limits.total_timeout_seconds
+        try:
+            validation = await self._validate(question, until)
+        except _OutOfTimeError:
             validation = self._out_of_time(question)
         if self._opinion is not None:
             validation = await self._compared(validation, self._opinion)
@@ -238,8 +243,8 @@ class ValidatingResolver:
         noted = await compare(validation, opinion)
         return validation if noted is None else _with(validation, noted)
 
-    async def _validate(self, question: Question) -> Validation:
-        spent = _Spent(self._policy.max_queries)
+    async def _validate(self, question: Question, until: float) -> Validation:
+        spent = _Spent(self._policy.max_queries, until)
         answer = await self._converse(question, spent, fresh=False)
         confirmed = False
         if _needs_confirmation(answer):
@@ -287,20 +292,21 @@ class ValidatingResolver:
     async def _step(
         self, key: _Key, anchor: Anchor | None, parent: TrustedZone | None, spent: _Spent
     ) -> Step:
-        """Return one step: kept meanwhile, on its way already, or taken now."""
-        while True:
-            kept = self._kept(key, self._now())
-            if kept is not None:
-                return kept
-            flight = self._flights.get(key)
-            if flight is None:
-                return await self._take(key, anchor, parent, spent)
+        """Return one step that is not kept: on its way already, kept meanwhile, or taken now."""
+        while (flight := self._flights.get(key)) is not None:
             self._joins += 1
             if flight.done is None:
                 flight.done = trio.Event()  # most flights nobody joins
-            await flight.done.wait()
+            with trio.move_on_at(spent.until) as scope:
+                await flight.done.wait()
+            if scope.cancelled_caught:
+                raise _OutOfTimeError
             if flight.step is not None:
                 return flight.step
+            kept = self._kept(key, self._now())
+            if kept is not None:
+                return kept
+        return await self._take(key, anchor, parent, spent)
 
     def _kept(self, key: _Key, now: datetime) -> Step | None:
         kept = self._steps.get(key)
@@ -366,7 +372,14 @@ class ValidatingResolver:
                 detail=_OWN_LIMIT,
             )
         spent.left -= 1
-        return await self._fetcher.fetch(question, fresh=fresh)
+        if trio.current_time() >= spent.until:
+            raise _OutOfTimeError
+        if isinstance(self._fetcher, RawFetcher):
+            # It keeps its own time, so a cancel scope for each question would be one too many.
+            return await self._fetcher.fetch(question, fresh=fresh)
+        with trio.move_on_at(spent.until):
+            return await self._fetcher.fetch(question, fresh=fresh)
+        raise _OutOfTimeError
 
     def _keep(self, key: _Key, step: Step) -> None:
         expires_at = step.link.expires_at

@@ -465,6 +465,43 @@ async def test_time_for_one_question_is_bounded(autojump_clock: trio.testing.Moc
     assert trio.current_time() == pytest.approx(autojump_clock.current_time())
 
 
+async def test_who_joins_a_step_has_a_time_of_its_own(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Whoever comes later waits longer, and takes the step when the first one gave up."""
+    world = World()
+    world.fetcher.gate = trio.Event()
+    ended: list[tuple[str, float]] = []
+
+    async def ask(name: str) -> None:
+        found = await world.ask(name)
+        assert (found.status, found.outcome) == (UNCLEAR, LookupOutcome.TIMEOUT)
+        assert found.detail == "not validated within 30 s"
+        ended.append((name, trio.current_time()))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, "mx.good.test")
+        await trio.sleep(10)
+        nursery.start_soon(ask, "no.good.test")
+    assert ended == [("mx.good.test", 30.0), ("no.good.test", 40.0)]
+
+
+async def test_nothing_more_is_asked_once_the_time_is_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Each answer comes in time, but there are too many of them."""
+    world = World()
+
+    def slowly(message: SignedMessage, fresh: bool) -> SignedMessage:
+        autojump_clock.jump(16)
+        return message
+
+    world.fetcher.change = slowly
+    found = await world.ask("mx.good.test")
+    assert found.detail == "not validated within 30 s"
+    assert sum(world.fetcher.asked.values()) == 2
+
+
 async def test_the_number_of_kept_steps_is_bounded() -> None:
     """The oldest go first."""
     world = World(policy=DnssecPolicy(max_cached_zones=2))

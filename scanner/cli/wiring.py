@@ -25,7 +25,7 @@ from scanner.model.vocabulary import DomainVerdict, HostOutcome, RRType, Validat
 from scanner.observe.chainwalk import ChainLimits, ValidatingResolver
 from scanner.observe.dnsserver import DNS_PORT, DnsLimits, ServerAddress
 from scanner.observe.domain import DEFAULT_DEADLINE_SECONDS, DomainObserver
-from scanner.observe.greeting import Greeter, addresses_of
+from scanner.observe.greeting import Greeter, GreetingLimits, addresses_of
 from scanner.observe.kernelclock import kernel_synchronised
 from scanner.observe.resolver import (
     StubResolver,
@@ -76,6 +76,7 @@ class Settings:
     engine_limits: EngineLimits = field(default_factory=EngineLimits)
     egress_policy: EgressPolicy = field(default_factory=lambda: EgressPolicy(once=True))
     """How long a greeting proves our way out; for a service, not once for all."""
+    greeting_limits: GreetingLimits = field(default_factory=GreetingLimits)
     known_bogus: tuple[Name, ...] = ()
     """Names that are broken on purpose; resolvers that accept them are not believed."""
     canary_mx: tuple[Name, ...] = ()
@@ -212,7 +213,9 @@ async def open_scanner(
                 resolver.forget()
 
         greeter = Greeter(
-            port=settings.smtp_port, allow_special_purpose=settings.allow_private_addresses
+            port=settings.smtp_port,
+            allow_special_purpose=settings.allow_private_addresses,
+            limits=settings.greeting_limits,
         )
         egress = EgressWatch(
             greet=greeter.greet,

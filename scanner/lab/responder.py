@@ -51,6 +51,13 @@ class ResolverMode(StrEnum):
     """Answers nothing."""
     SERVFAIL = "servfail"
     """Answers SERVFAIL to everything."""
+    CUT_OFF = "cut-off"
+    """Reaches nobody: knows the root's own records by heart, and answers SERVFAIL to the rest."""
+    PERMISSIVE = "permissive"
+    """Validates, and hands bogus data out all the same, without AD."""
+
+
+_VALIDATING = frozenset({ResolverMode.VALIDATING, ResolverMode.CUT_OFF, ResolverMode.PERMISSIVE})
 
 
 @dataclass(slots=True)
@@ -124,7 +131,8 @@ class Responder:
         question = (from_dns(asked.name), RdataType.to_text(asked.rdtype))
         if self.mode is ResolverMode.DOWN:
             return _Cached(None, question)
-        if self.mode is ResolverMode.SERVFAIL:
+        cut_off = self.mode is ResolverMode.CUT_OFF and asked.name != dns.name.root
+        if self.mode is ResolverMode.SERVFAIL or cut_off:
             result = Resolution(rcode=dns.rcode.SERVFAIL)
         elif asked.rdclass != dns.rdataclass.IN:
             result = Resolution(rcode=dns.rcode.REFUSED)
@@ -141,7 +149,8 @@ class Responder:
 
     def _reply(self, query: dns.message.Message, result: Resolution) -> dns.message.Message:
         reply = dns.message.make_response(query, recursion_available=True)
-        validating = self.mode is ResolverMode.VALIDATING
+        validating = self.mode in _VALIDATING
+        permissive = self.mode is ResolverMode.PERMISSIVE
         checking = not query.flags & dns.flags.CD
         recursive = bool(query.flags & dns.flags.RD)
         wants_dnssec = bool(query.ednsflags & dns.flags.DO)
@@ -149,7 +158,7 @@ class Responder:
             reply.flags |= dns.flags.CD  # RFC 4035 §3.1.6
         errors = list(result.extended_errors)
         if result.failure is None and result.status is DnssecStatus.BOGUS:
-            if validating and checking and recursive:
+            if validating and checking and recursive and not permissive:
                 result = Resolution(rcode=dns.rcode.SERVFAIL)
             else:
                 errors = []

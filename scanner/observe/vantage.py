@@ -159,7 +159,7 @@ class ResolverVantage:
         self._egress: dict[Family, bool | None] = dict.fromkeys(Family)
 
     async def confirm(
-        self, *, since: float | None = None, reach: bool = False, egress: bool = True
+        self, *, since: float | None = None, reach: bool = False, thorough: bool = False
     ) -> Vantage:
         """Return the vantage from control questions begun after this call.
 
@@ -167,10 +167,13 @@ class ResolverVantage:
         when no resolver answers the control question (with ``reach``, one that no cache can answer
         as well), ``resolver_validating`` when any that answers does so without proof or lets
         known-bogus names through, and either when that was so at any time after ``since``.
-        Without ``egress`` nobody is asked about port 25.
+        ``thorough`` is for a self-test: it asks everything about the resolvers, the known-bogus
+        names afresh, and nobody about port 25.
         """
         wanted = self._begun + 1
-        self._reach_wanted = self._reach_wanted or reach
+        self._reach_wanted = self._reach_wanted or reach or thorough
+        if thorough:
+            self._bogus_due_at.clear()
         while self._finished < wanted:
             # Who waits is woken by the end of the test, all at once; one of them makes the next.
             if self._running is not None:
@@ -183,7 +186,7 @@ class ResolverVantage:
                     self._running.set()
                     self._running = None
         found = self._vantage()
-        if self._prove_egress is not None and egress:
+        if self._prove_egress is not None and not thorough:
             proved = await self._prove_egress()
             found = replace(
                 found,
@@ -288,7 +291,7 @@ class ResolverVantage:
         if server.lets_bogus_through:
             accepted = next(n for n, answer in server.bogus if answer is BogusAnswer.ACCEPTED)
             detail = detail or f"{name} accepts {accepted}, whose signatures are broken"
-            server = replace(server, validating=False, detail=detail)
+            server = replace(server, detail=detail)
         if not reach:
             return server
         beyond = [await resolver.lookup(question) for question in self._reach()]
@@ -309,11 +312,11 @@ class ResolverVantage:
 
     def _vantage(self) -> Vantage:
         up = [server for server in self._servers if server.works]
-        validating = all(server.validating for server in up) if up else None
+        validating = all(one.validating and not one.lets_bogus_through for one in up)
         troubled = [server for server in (up or self._servers) if server.detail]
         return Vantage(
             resolver_up=bool(up),
-            resolver_validating=validating,
+            resolver_validating=validating if up else None,
             egress_ipv4=self._egress[Family.IPV4],
             egress_ipv6=self._egress[Family.IPV6],
             detail="; ".join(server.detail or "" for server in troubled) or None,

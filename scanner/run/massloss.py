@@ -159,6 +159,10 @@ class MassLossGuard:
         """Return the fine looks of the window, oldest first."""
         return tuple(look for look in self._looks if not look.lost)
 
+    def suspect(self, sentence: str) -> None:
+        """Somebody else found reason to suspect us."""
+        self._suspicion = self._suspicion or sentence
+
     def acquit(self, at: datetime) -> None:
         """The losses were shown to be real: believe their like for a while."""
         looks = self.since_onset()

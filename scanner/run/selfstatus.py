@@ -138,7 +138,7 @@ def _resolver_reasons(resolvers: Sequence[ResolverSeen]) -> Iterator[Blindness]:
             BlindReason.RESOLVER_NOT_VALIDATING,
             _details(unproven, "a resolver does not validate DNSSEC"),
         )
-    lax = [one for one in working if _lets_bogus_through(one)]
+    lax = [one for one in working if one.validating and _lets_bogus_through(one)]
     if lax:
         names = sorted({name for one in lax for name in _accepted(one)})
         servers = ", ".join(one.resolver for one in lax)

@@ -60,7 +60,7 @@ class OwnTests:
 
     async def resolvers(self) -> tuple[ResolverSeen, ...]:
         """Return what each resolver did just now, made-up names included."""
-        await self._vantage.confirm(reach=True, egress=False)
+        await self._vantage.confirm(thorough=True)
         return tuple(_seen(server) for server in self._vantage.servers())
 
     async def witnesses(self) -> tuple[WitnessSeen, ...]:

@@ -10,6 +10,11 @@ What is looked at is in the tests handed in, what it means in ``scanner.run.self
 The gate is closed from the start until the first test is good, and whenever we are blind. While it
 is closed no check is begun, and what was looked at in the meantime is worth nothing.
 
+A change for the worse is let through only with a control (``scanner.run.controls``) or the canaries
+found fine since the first look that showed it. Usually somebody was due meanwhile; else some are
+looked at afresh. Controls that fail as well are a reason to suspect ourselves; where there is
+nobody to compare with, the change is believed.
+
 A mass loss closes the gate the moment it is suspected. It is then tried, round by round: domains
 that were lost and domains that were not (the controls) are looked at afresh, past every cache.
 
@@ -21,24 +26,24 @@ that were lost and domains that were not (the controls) are looked at afresh, pa
 """
 
 import logging
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Protocol
 
 import trio
 
-from scanner.model.addresses import network_of
 from scanner.model.meter import Meter, NullMeter, OwnMetric
 from scanner.model.monitoring import EntityKey
-from scanner.model.names import ROOT, Name, parent_of
+from scanner.model.names import Name
 from scanner.model.ports import Clock, Target
 from scanner.model.selfstatus import BlindReason, SelfStatus
 from scanner.model.transition import State
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import DomainVerdict, EntityType, Family, Profile
 from scanner.run.clocksanity import ClockPolicy, ClockSigns, WitnessSeen, judge_clock
+from scanner.run.controls import DOMAIN_RANKS, Controls, causes_of, worse_since
 from scanner.run.massloss import Look, MassLossGuard, MassLossPolicy, diverse
 from scanner.run.selfstatus import (
     CanarySeen,
@@ -48,13 +53,9 @@ from scanner.run.selfstatus import (
     SelfTestSeen,
     decide,
 )
-from scanner.transition.confirm import RANKS as CONFIRM_RANKS
 from scanner.transition.confirm import Digest
 
 _log = logging.getLogger("danewatch.selfwatch")
-
-RANKS: Mapping[str, int] = CONFIRM_RANKS[EntityType.DOMAIN]
-"""How good a verdict is, best first; ``inconclusive`` has no rank."""
 
 
 class SelfTests(Protocol):
@@ -99,6 +100,8 @@ class WatchPolicy:
     controls: int = 6
     """Domains that are fine, looked at beside them."""
     least_controls: int = 3
+    fruitless_looks: int = 3
+    """Looks at controls without any result, after which there is nobody to compare with."""
     trial_rounds: int = 2
     trial_patience: timedelta = timedelta(hours=2)
     profile: Profile = Profile.EXCHANGE_ONLINE
@@ -142,8 +145,13 @@ class SelfWatch:
         self._on_change = on_change
         self._guard = MassLossGuard(self._policy.mass_loss)
         self._trial: _Trial | None = None
+        self._controls = Controls()
+        self._control_wanted = False
+        self._fruitless = 0
         self._believed: dict[str, str] = {}
         self._fast: frozenset[Name] = frozenset()
+        self._offset: timedelta | None = None
+        """How far the clock had been set at the last test."""
         self._status: SelfStatus | None = None
         self._opened = trio.Event()
         self._hurry = trio.Event()
@@ -185,6 +193,8 @@ class SelfWatch:
         """Test ourselves once, act on it, and return what it came to."""
         seen = await self._look_at_ourselves()
         status = decide(seen, self._status, policy=self._policy.decision)
+        if self._control_wanted and not status.reasons:
+            await self._look_at_controls()
         if self._guard.suspicion is not None and self._only_mass_loss(status):
             status = await self._try_mass_loss(seen, status)
         self._become(status)
@@ -200,6 +210,7 @@ class SelfWatch:
         """Forget every domain that is not in ``domains``."""
         kept = set(domains)
         self._believed = {name: was for name, was in self._believed.items() if name in kept}
+        self._controls.retain(kept)
 
     def note(self, target: Target, check: Check, digest: Digest) -> bool:
         """Take in one finished look; False holds back everything it would change.
@@ -209,23 +220,97 @@ class SelfWatch:
         """
         if self.closed() is not None:
             return False
+        if self._clock_was_set():
+            self._hurry.set()
+            return False
         key: EntityKey = (EntityType.DOMAIN, str(target.domain))
         raised = next((one for one in digest.suspicions if one.key == key), None)
         state = digest.states.get(key)
         was = self._believed.get(target.domain)
         lost = raised is not None and raised.looks == 1
-        if was is not None and RANKS[was] < RANKS[DomainVerdict.DEFERRED]:
-            fine = raised is None and state is not None and RANKS[state.status] <= RANKS[was]
-            if fine or (lost and raised is not None and RANKS[raised.status] > RANKS[was]):
+        if was is not None and DOMAIN_RANKS[was] < DOMAIN_RANKS[DomainVerdict.DEFERRED]:
+            fine = (
+                raised is None
+                and state is not None
+                and DOMAIN_RANKS[state.status] <= DOMAIN_RANKS[was]
+            )
+            if fine or (
+                lost and raised is not None and DOMAIN_RANKS[raised.status] > DOMAIN_RANKS[was]
+            ):
                 at = check.observation.observed_at
                 look = Look(domain=target.domain, at=at, lost=lost, causes=causes_of(check))
                 self._guard.note(look)
+        self._control_wanted = self._control_wanted or lost
+        since = worse_since(digest)
+        if since is not None and not self._is_controlled(check, since):
+            self._control_wanted = True
+            self._hurry.set()
+            return False
         if self._guard.suspicion is not None:
             self._hurry.set()
             return False
         if state is not None:
             self._believed[target.domain] = state.status
+            if raised is None:
+                self._controls.keep(check, state.status)
         return True
+
+    def _clock_was_set(self) -> bool:
+        """Return whether the clock was set since the last test, so that no phase can be trusted."""
+        offset = self._tests.clock_signs().offset
+        if offset is None or self._offset is None:
+            return False
+        return abs(offset - self._offset) > self._policy.clock.jump
+
+    def _is_controlled(self, check: Check, since: datetime) -> bool:
+        """Return whether somebody else was found fine since then, so that it is not us.
+
+        True as well where there is nobody to compare with.
+        """
+        vouched = self._controls.vouch(check, since=since)
+        if vouched or self._status is None:
+            return True
+        canaries = list(self._status.canary_ok.values())
+        if self._canaries and canaries and all(canaries) and self._status.tested_at >= since:
+            return True
+        if self._fruitless >= self._policy.fruitless_looks:
+            return True
+        return vouched is None and not self._unknown_controls(check.domain)
+
+    def _unknown_controls(self, but: Name | None = None) -> list[Name]:
+        """Return some partners that are believed to be protected, and not seen since the start."""
+        protected = (
+            Name(domain)
+            for domain, status in self._believed.items()
+            if status == DomainVerdict.PROTECTED
+            and domain != but
+            and Name(domain) not in self._controls
+        )
+        return list(islice(protected, self._policy.least_controls))
+
+    async def _look_at_controls(self) -> None:
+        """Look afresh at some partners that were fine; suspect ourselves if none is."""
+        self._control_wanted = False
+        found: dict[Name, bool] = {}
+
+        async def look_at(domain: Name) -> None:
+            check = await self._look(domain)
+            worse = self._is_worse(domain, check)
+            if check is not None and worse is not None:
+                found[domain] = worse
+                if not worse:
+                    self._controls.keep(check, self._believed[domain], fresh=True)
+
+        chosen = self._controls.pick(self._policy.least_controls) or self._unknown_controls()
+        async with trio.open_nursery() as nursery:
+            for domain in chosen:
+                nursery.start_soon(look_at, domain)
+        self._fruitless = 0 if found else self._fruitless + 1
+        if found and all(found.values()):
+            self._guard.suspect(
+                "Partners got worse, and others that share nothing with them as well: "
+                f"{', '.join(sorted(found))}."
+            )
 
     async def _look_at_ourselves(self) -> SelfTestSeen:
         """Make every test, all at a time."""
@@ -257,6 +342,7 @@ class SelfWatch:
                 nursery.start_soon(ask_canary, domain)
         seen = tuple(self._canary(domain, check) for domain, check in sorted(canaries))
         signs = self._tests.clock_signs()
+        self._offset = signs.offset
         signs = replace(signs, dates_failed=_dates_failed(resolvers, seen))
         clock = judge_clock(
             witnesses, signs, now=self._clock.now(), fast=self._fast, policy=self._policy.clock
@@ -333,17 +419,25 @@ class SelfWatch:
         found: list[bool] = []
 
         async def look_at(domain: Name) -> None:
-            check = await self._look(domain)
-            if check is None:
-                return
-            verdict = check.judgement.of(self._policy.profile).verdict
-            if verdict in RANKS and domain in self._believed:
-                found.append(RANKS[verdict] > RANKS[self._believed[domain]])
+            worse = self._is_worse(domain, await self._look(domain))
+            if worse is not None:
+                found.append(worse)
 
         async with trio.open_nursery() as nursery:
             for look in looks:
                 nursery.start_soon(look_at, look.domain)
         return found
+
+    def _is_worse(self, domain: Name, check: Check | None) -> bool | None:
+        """Return whether ``check`` shows ``domain`` worse than is believed; None if unknown."""
+        if check is None or domain not in self._believed:
+            return None
+        verdict = check.judgement.of(self._policy.profile).verdict
+        return (
+            None
+            if verdict not in DOMAIN_RANKS
+            else DOMAIN_RANKS[verdict] > DOMAIN_RANKS[self._believed[domain]]
+        )
 
     def _end_trial(self, seen: SelfTestSeen, *, acquitted: bool) -> SelfStatus:
         """End the trial; this test counts as a good one."""
@@ -392,28 +486,6 @@ class SelfWatch:
             put(OwnMetric.EGRESS_OK, _gauge(status.egress_ok.get(family)), family=family.value)
         for canary, good in status.canary_ok.items():
             put(OwnMetric.CANARY_OK, _gauge(good), canary=canary)
-
-
-def causes_of(check: Check) -> tuple[str, ...]:
-    """Return what a look at this domain depends on: its hosts, their operators and networks, and
-    every zone above the names, the root excepted."""
-    causes: dict[str, None] = {}
-    names = [check.domain]
-    for exchange in check.observation.route.exchanges:
-        host = exchange.exchange
-        names.append(host)
-        causes[sys.intern(f"host:{host}")] = None
-        operator = parent_of(host)
-        if operator != ROOT:
-            causes[sys.intern(f"operator:{operator}")] = None
-    for observed in check.observation.hosts:
-        for address in observed.route.addresses:
-            causes[sys.intern(f"network:{network_of(address.address)}")] = None
-    for name in names:
-        while name != ROOT:
-            causes[sys.intern(f"zone:{name}")] = None
-            name = parent_of(name)
-    return tuple(causes)
 
 
 def _dates_failed(resolvers: Sequence[ResolverSeen], canaries: Sequence[CanarySeen]) -> str | None:

@@ -4,9 +4,16 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import QUESTIONS, REPLIES, asked_for, validate
+from recorded import NOW, QUESTIONS, REPLIES, asked_for, validate
 
-from scanner.model.vocabulary import DnssecStatus
+from scanner.judge.dnssec.servers import Authorities, ServerReplies, server_findings
+from scanner.model.dnssec import FetchFailure, SignedMessage
+from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.names import Name
+from scanner.model.observation import Question
+from scanner.model.vocabulary import DnssecStatus, LookupOutcome, RRType
+from scanner.wire.dnsframe import MalformedResponseError
+from scanner.wire.usualreply import decode_usual
 
 EXAMPLES = 300
 HEADER_OCTETS = 12
@@ -65,3 +72,37 @@ def test_a_chain_of_noise_is_not_secure(
     replaced = {names[index]: octets for index, octets in noise.items() if index < len(names)}
     found = validate(owner, rdtype, {**REPLIES, **replaced})
     assert found.status in (DnssecStatus.INDETERMINATE, DnssecStatus.BOGUS) or not replaced
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.integers(0, 2**32))
+def test_damaged_replies_of_name_servers_are_compared_all_the_same(seed: int) -> None:
+    """Servers of strangers may say anything: warnings or nothing, never an exception."""
+    chance = random.Random(seed)
+    replies = [
+        _read_damaged(name, chance) for name in ("nsec.test DNSKEY", "nsec3.test DNSKEY") * 3
+    ]
+    servers = tuple(
+        ServerReplies(
+            name=Name(f"ns{number}.nsec.test"),
+            address=f"192.0.2.{number}",
+            soa=chance.choice(replies),
+            keys=chance.choice(replies),
+            stream=chance.choice(replies),
+            data=chance.choice([None, *replies]),
+        )
+        for number in range(chance.randrange(4))
+    )
+    found = Authorities(zone=Name("nsec.test"), signed=bool(seed % 2), servers=servers)
+    assert all(noted.state is None and noted.message for noted in server_findings(found, now=NOW))
+
+
+def _read_damaged(name: str, chance: random.Random) -> SignedMessage | FetchFailure:
+    owner, rdtype = name.split()
+    question = Question(Name(owner), RRType(rdtype))
+    wire = REPLIES[name] if chance.random() < 0.3 else damage(REPLIES[name], chance)
+    try:
+        return decode_usual(question, query_id=0, wire=wire)
+    except MalformedResponseError:
+        reason = chance.choice([DnssecReason.RESPONSE_MALFORMED, DnssecReason.UPSTREAM_TIMEOUT])
+        return FetchFailure(question=question, reason=reason, outcome=LookupOutcome.MALFORMED)

@@ -240,6 +240,8 @@ def summary(
         "history_octets_per_domain": round(median("history_octets") / count),
         "wrong_verdicts": sum(len(run.wrong) for run in runs),
         "wrong": [line for run in runs for line in run.wrong][:10],
+        "undecided_verdicts": sum(len(run.undecided) for run in runs),
+        "undecided": [line for run in runs for line in run.undecided][:10],
         "unanswerable_questions": plain[-1].unknown,
     }
     sampled = [run for run in runs if run.sampled]

@@ -80,7 +80,15 @@ def passes(results: dict[str, Result]) -> str:
     return _table(
         (
             *("domains", "commit", "domains per CPU-second", "CPU ms each", "of it in the pass"),
-            *("wall s", "queries each", "hosts", "connections each", "peak MiB", "wrong verdicts"),
+            *(
+                "wall s",
+                "queries each",
+                "hosts",
+                "connections each",
+                "peak MiB",
+                "wrong verdicts",
+                "undecided",
+            ),
             "machine: verify µs",
         ),
         (
@@ -96,6 +104,7 @@ def passes(results: dict[str, Result]) -> str:
                 each["connections_per_host"],
                 each["peak_mib"],
                 each["wrong_verdicts"],
+                each.get("undecided_verdicts", 0),
                 each["machine"]["verify_us"],
             )
             for each in _passes(results)
@@ -207,7 +216,7 @@ def _plot(results: dict[str, Result]) -> None:
     mpl.rcParams.update({"svg.hashsalt": "danewatch", "svg.fonttype": "none", "font.size": 9})
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
     sampled = [each for each in _passes(results) if "stages_ms_per_domain" in each]
     names = [_name(each) for each in sampled]
     bottoms = [0.0] * len(sampled)
@@ -218,7 +227,8 @@ def _plot(results: dict[str, Result]) -> None:
     left.invert_yaxis()
     left.set_xlabel("CPU milliseconds a domain")
     left.set_title("Where the time goes")
-    left.legend(fontsize=7)
+    left.margins(x=0.02)
+    left.legend(fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.4, -0.15))
     bars: dict[str, float] = {}
     for result in results.values():
         if result["bench"] == "peers":
@@ -234,6 +244,7 @@ def _plot(results: dict[str, Result]) -> None:
             bar.set_color("C0")
     right.bar_label(drawn, fmt="%.3g", padding=2, fontsize=8)
     right.set_xscale("log")
+    right.margins(x=0.12)
     right.invert_yaxis()
     right.set_title("Domains per CPU-second")
     figure.savefig(PLOT, metadata={"Date": None})

@@ -20,7 +20,14 @@ ROOT = Path(__file__).parents[2]
 MEMORY_SECONDS = 0.25
 PAGE = os.sysconf("SC_PAGE_SIZE")
 HOTTEST = 15
-COLUMNS = ("domain", "rfc7672_verdict", "exchange_online_verdict", "exchange_online_code")
+INCONCLUSIVE = "'inconclusive'"
+COLUMNS = (
+    "domain",
+    "rfc7672_verdict",
+    "exchange_online_verdict",
+    "exchange_online_code",
+    "exchange_online_reason",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,11 +53,13 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One pass. ``wrong`` are verdicts that differ from what was meant, a line each."""
+    """One pass. ``wrong`` are verdicts that differ from what was meant, a line each; ``undecided``
+    those that are inconclusive instead: danewatch says that it could not see."""
 
     sampled: bool
     figures: dict[str, Any]
     wrong: list[str]
+    undecided: list[str]
     unknown: list[str]
     inside: dict[str, Any] = field(repr=False)
 
@@ -103,6 +112,7 @@ def run_scan(
         inside = json.loads(report.read_text())
         names, mail = servers.names.counts(), servers.mail.counts()
         size, files = _size_of(directory / "history")
+        differing = compare(lab, directory / "history")
         return Run(
             sampled=sample,
             figures={
@@ -124,7 +134,8 @@ def run_scan(
                 "history_octets": size,
                 "history_files": files,
             },
-            wrong=compare(lab, directory / "history"),
+            wrong=[line for line in differing if INCONCLUSIVE not in line],
+            undecided=[line for line in differing if INCONCLUSIVE in line],
             unknown=names["unknown"],
             inside=inside,
         )
@@ -144,7 +155,8 @@ def compare(lab: Path, history: Path) -> list[str]:
         row = found.get(domain)
         wanted = (expected["rfc7672"], expected["exchange_online"], expected["code"])
         got = row and tuple(row[column] for column in COLUMNS[1:])
-        if got is None or got[:2] != wanted[:2] or (wanted[2] and got[2] != wanted[2]):
+        differs = got is None or got[:2] != wanted[:2]
+        if differs or (got and wanted[2] and got[2] != wanted[2]):
             wrong.append(f"{domain} ({expected['fault'] or 'sound'}): {got}, and not {wanted}")
     return wrong
 

@@ -7,7 +7,15 @@ validator says. Zones are ``<name>.test.`` unless an apex is given.
 from dataclasses import dataclass
 from typing import Any
 
-from corpus_keys import beside, ds_of, odd_key, published, signed_by
+from corpus_keys import (
+    beside,
+    ds_of,
+    odd_key,
+    published,
+    rsa_octets,
+    signed_by,
+    unusable,
+)
 from corpus_oracles import BOGUS, INDETERMINATE, INSECURE, SECURE, Asked
 from corpus_zones import SPLIT, CorpusZone, Key
 from signed_text import (
@@ -309,6 +317,15 @@ for slot, flags, protocol, expected in (
         ds=only(ds_of(f"key-{slot}.test.", made)),
         broken=[published(made)],
     )
+for name, octets, algorithm, because in (
+    ("key-malformed", bytes(10), 13, "dnskey-malformed"),
+    ("key-off-curve", b"\x01" * 64, 13, "dnskey-malformed"),
+    ("key-rsa-512", rsa_octets(512), 8, "dnskey-too-small"),
+    ("key-rsa-8192", rsa_octets(8192), 8, "dnskey-too-large"),
+    ("key-rsa-exponent", rsa_octets(2048, b"\x01" * 16), 8, "dnskey-too-large"),
+):
+    why, ds_text, broken = unusable(name, octets, algorithm=algorithm, why=because)
+    zone(name, ("mx A", BOGUS, DATA, why), ds=only(ds_text), broken=[broken])
 extra = odd_key("extra")
 zone(
     "key-not-sep",

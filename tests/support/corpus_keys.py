@@ -1,10 +1,12 @@
 """Keys that no signer's tool would make: without the Zone Key bit, of another protocol, foreign."""
 
+import base64
 import functools
 from datetime import timedelta
 
 import dns.dnssec
 import dns.name
+import dns.rdata
 from cryptography.hazmat.primitives.asymmetric import ec
 from dns.dnssectypes import DSDigest
 from dns.rdtypes.ANY.DNSKEY import DNSKEY
@@ -48,6 +50,27 @@ def published(key: SigningKey, *, signs: bool = True) -> Break:
             zone.records.extend(kept)
 
     return edit
+
+
+def unusable(name: str, octets: bytes, *, algorithm: int, why: str) -> "tuple[str, str, Break]":
+    """Return a key that no signer has, its DS, and the break that publishes it.
+
+    The set is signed by the zone's own key, to which no DS leads.
+    """
+    text = f"257 3 {algorithm} {base64.b64encode(octets).decode()}"
+    made = dns.rdata.from_text("IN", "DNSKEY", text)
+    ds = dns.dnssec.make_ds(dns.name.from_text(f"{name}.test."), made, DSDigest.SHA256)
+
+    def edit(zone: SignedText) -> None:
+        zone.add("@", "DNSKEY", text)
+        zone.resign("@", "DNSKEY", key=zone.key(entry=True))
+
+    return why, ds.to_text(), edit
+
+
+def rsa_octets(bits: int, exponent: bytes = b"\x01\x00\x01") -> bytes:
+    """Return an RSA public key of so many bits, which is of no known private key (RFC 3110)."""
+    return bytes((len(exponent),)) + exponent + b"\xd5" + b"\x5b" * (bits // 8 - 1)
 
 
 def signed_by(name: str, rdtype: str, key: SigningKey) -> Break:

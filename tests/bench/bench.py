@@ -56,8 +56,8 @@ SUITE: tuple[tuple[str, str], ...] = (
     ("scan-skew-1000", "scan --domains 1000 --mix skew --silent 0"),
     ("peers-own", "peers --domains 1000 --few 50"),
     ("peers-skew", "peers --domains 1000 --few 50 --mix skew"),
-    ("scan-own-10000", "scan --domains 10000 --runs 1 --in-flight 1000"),
-    ("scan-skew-10000", "scan --domains 10000 --mix skew --runs 1 --in-flight 1000"),
+    ("scan-own-10000", "scan --domains 10000 --runs 1"),
+    ("scan-skew-10000", "scan --domains 10000 --mix skew --runs 1"),
     (
         "scan-skew-100000",
         "scan --domains 100000 --mix skew --latency 50 --runs 1 --no-stages --in-flight 1000",

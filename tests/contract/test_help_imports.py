@@ -7,7 +7,7 @@ import pytest
 
 from scanner.cli.main import COMMANDS
 
-HEAVY = ("trio", "pyarrow", "OpenSSL", "pydantic", "rich", "dns", "cryptography", "yaml")
+HEAVY = ("trio", "pyarrow", "duckdb", "OpenSSL", "pydantic", "rich", "dns", "cryptography", "yaml")
 CODE = """
 import sys
 from scanner.cli.main import run

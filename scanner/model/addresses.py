@@ -47,7 +47,8 @@ def network_of(address: str, *, ipv4_bits: int = 24, ipv6_bits: int = 48) -> str
     """
     parsed = ipaddress.ip_address(address)
     bits = ipv4_bits if parsed.version == 4 else ipv6_bits
-    return str(ipaddress.ip_network(f"{parsed}/{bits}", strict=False))
+    rest = parsed.max_prefixlen - bits
+    return f"{type(parsed)(int(parsed) >> rest << rest)}/{bits}"
 
 
 def _name_of(address: _Address, blocks: tuple[_Block, ...]) -> str | None:

@@ -169,6 +169,8 @@ def is_address_literal(text: str) -> bool:
     """Return whether ``text`` is an IPv4 or IPv6 address, bare or in brackets."""
     candidate = text.strip().removesuffix(".").removeprefix("[").removesuffix("]")
     candidate = candidate.lower().removeprefix("ipv6:")
+    if ":" not in candidate and not candidate.replace(".", "").isdigit():
+        return False  # nearly every name, told without the price of an exception
     try:
         ipaddress.ip_address(candidate)
     except ValueError:

@@ -113,7 +113,7 @@ def _read_address(rdata: bytes, rdtype: RRType) -> str:
     if rdtype is RRType.A:
         if len(rdata) != 4:
             raise MalformedResponseError(f"an A record of {len(rdata)} octets")
-        return str(ipaddress.IPv4Address(rdata))
+        return ".".join(map(str, rdata))
     if len(rdata) != 16:
         raise MalformedResponseError(f"an AAAA record of {len(rdata)} octets")
     address = ipaddress.IPv6Address(rdata)

@@ -123,8 +123,8 @@ class Questions:
         """
         text = """
             WITH hosts AS (
-              SELECT DISTINCT h.host.host AS name
-              FROM domain_checks, unnest(hosts) AS h(host) WHERE domain = $domain),
+              SELECT DISTINCT unnest(hosts).host AS name
+              FROM (SELECT hosts FROM domain_checks WHERE domain = $domain)),
             parts AS (
               SELECT $domain AS name UNION SELECT name FROM hosts),
             zones AS (
@@ -182,8 +182,8 @@ class Questions:
                 AND month >= strftime($at - $look_back, '%Y-%m')
               QUALIFY row_number() OVER (PARTITION BY domain ORDER BY observed_at DESC) = 1),
             links AS (
-              SELECT DISTINCT domain, h.host.host AS host, operator_of(h.host.host) AS operator
-              FROM latest, unnest(hosts) AS h(host)),
+              SELECT DISTINCT domain, host, operator_of(host) AS operator
+              FROM (SELECT domain, unnest(hosts).host AS host FROM latest)),
             state AS (
               SELECT entity_type, entity, to_status FROM all_transitions WHERE observed_at <= $at
               QUALIFY row_number() OVER (PARTITION BY entity_type, entity
@@ -303,11 +303,11 @@ _MORE_VIEWS = {
         QUALIFY row_number() OVER (PARTITION BY entity_type, entity, profile
                 ORDER BY observed_at DESC, event_id DESC) = 1""",
     "domain_hosts": """
-        SELECT domain, h.host.host AS mx, h.host.preference AS preference,
-               operator_of(h.host.host) AS operator, observed_at
-        FROM (SELECT domain, observed_at, hosts FROM domain_checks
-              QUALIFY row_number() OVER (PARTITION BY domain ORDER BY observed_at DESC) = 1),
-             unnest(hosts) AS h(host)""",
+        SELECT domain, one.host AS mx, one.preference AS preference,
+               operator_of(one.host) AS operator, observed_at
+        FROM (SELECT domain, observed_at, unnest(hosts) AS one FROM (
+                SELECT domain, observed_at, hosts FROM domain_checks
+                QUALIFY row_number() OVER (PARTITION BY domain ORDER BY observed_at DESC) = 1))""",
 }
 
 

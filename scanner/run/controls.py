@@ -8,7 +8,7 @@ well, which no statistics can.
 
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from scanner.model.addresses import network_of
@@ -59,6 +59,10 @@ class Controls:
         if len(self._kept) > self._max_kept:
             self._kept.popitem(last=False)
 
+    def drop(self, domain: Name) -> None:
+        """``domain`` looks worse: it is nobody's control."""
+        self._kept.pop(domain, None)
+
     def retain(self, domains: set[Name]) -> None:
         """Forget every domain that is not in ``domains``."""
         for name in [name for name in self._kept if name not in domains]:
@@ -76,9 +80,10 @@ class Controls:
             return None
         return any(look.at >= since for look in others)
 
-    def pick(self, limit: int) -> tuple[Name, ...]:
+    def pick(self, limit: int, *, but: Container[Name] = ()) -> tuple[Name, ...]:
         """Return up to ``limit`` of them that share little, the longest unseen first."""
-        oldest = sorted(self._kept.values(), key=lambda look: look.at)
+        fit = (look for look in self._kept.values() if look.domain not in but)
+        oldest = sorted(fit, key=lambda look: look.at)
         return tuple(look.domain for look in diverse(oldest, limit))
 
 

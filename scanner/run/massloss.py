@@ -155,10 +155,6 @@ class MassLossGuard:
         onset = losses[len(losses) // 10].at
         return tuple(look for look in self._looks if look.at >= onset)
 
-    def fine_looks(self) -> tuple[Look, ...]:
-        """Return the fine looks of the window, oldest first."""
-        return tuple(look for look in self._looks if not look.lost)
-
     def suspect(self, sentence: str) -> None:
         """Somebody else found reason to suspect us."""
         self._suspicion = self._suspicion or sentence

@@ -115,8 +115,8 @@ class _Trial:
     """One suspected mass loss while it is tried."""
 
     since: datetime
-    lost: tuple[Look, ...]
-    controls: tuple[Look, ...]
+    lost: tuple[Name, ...]
+    controls: tuple[Name, ...]
     rounds: int = 0
 
 
@@ -240,7 +240,9 @@ class SelfWatch:
                 at = check.observation.observed_at
                 look = Look(domain=target.domain, at=at, lost=lost, causes=causes_of(check))
                 self._guard.note(look)
-        self._control_wanted = self._control_wanted or lost
+        if lost:
+            self._control_wanted = True
+            self._controls.drop(target.domain)
         since = worse_since(digest)
         if since is not None and not self._is_controlled(check, since):
             self._control_wanted = True
@@ -403,18 +405,14 @@ class SelfWatch:
 
     def _new_trial(self, now: datetime) -> _Trial:
         lost = [look for look in reversed(self._guard.since_onset()) if look.lost]
-        fine = [look for look in reversed(self._guard.fine_looks()) if self._is_control(look)]
+        everybody = {look.domain for look in lost}
         return _Trial(
             since=now,
-            lost=diverse(lost, self._policy.sample),
-            controls=diverse(fine, self._policy.controls),
+            lost=tuple(look.domain for look in diverse(lost, self._policy.sample)),
+            controls=self._controls.pick(self._policy.controls, but=everybody),
         )
 
-    def _is_control(self, look: Look) -> bool:
-        """Return whether a domain was so well protected that a fault of ours would show at it."""
-        return self._believed.get(look.domain) in (DomainVerdict.PROTECTED, DomainVerdict.PARTIAL)
-
-    async def _still_worse(self, looks: Sequence[Look]) -> list[bool]:
+    async def _still_worse(self, domains: Sequence[Name]) -> list[bool]:
         """Return, for each domain that could be judged afresh, whether it is worse than before."""
         found: list[bool] = []
 
@@ -424,8 +422,8 @@ class SelfWatch:
                 found.append(worse)
 
         async with trio.open_nursery() as nursery:
-            for look in looks:
-                nursery.start_soon(look_at, look.domain)
+            for domain in domains:
+                nursery.start_soon(look_at, domain)
         return found
 
     def _is_worse(self, domain: Name, check: Check | None) -> bool | None:

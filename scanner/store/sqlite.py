@@ -260,11 +260,17 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            for place in (self.path.parent, self.path):
+                # SQLite would open it for reading only, and fail later with a riddle.
+                if place.exists() and not os.access(place, os.W_OK):
+                    raise StoreError(self.path, f"cannot write {place}", StoreFault.READ_ONLY)
             return sqlite3.connect(
                 self.path, timeout=0, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as error:
             raise store_error(self.path, "open the state file", error) from error
+        except StoreError:
+            raise
         except OSError as error:
             what = f"cannot make the directory of the state file: {error.strerror or error}"
             raise StoreError(self.path, what, StoreFault.READ_ONLY) from error

@@ -172,6 +172,29 @@ def test_the_corpus_is_large_and_half_of_it_is_broken(
     assert len(broken) >= MINIMUM_BROKEN_ZONES
 
 
+def test_three_validators_agree_on_at_least_three_hundred_cases(
+    results: Results, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ours, delv's and unbound-host's status are the same; the rest stands among the exceptions."""
+    same = [
+        row
+        for row in ROWS
+        if results.ours[row.asked].status == row.status
+        and agrees(results.delv[row.asked], row)
+        and agrees(results.unbound_host[row.asked], row)
+    ]
+    told = Counter(row.status for row in same)
+    with capsys.disabled():
+        print(
+            f"\nall three agree on {len(same)} of {len(ROWS)} cases: "
+            + ", ".join(f"{count} {status}" for status, count in sorted(told.items()))
+        )
+    assert len(same) >= MINIMUM_ROWS
+    assert told[BOGUS] >= MINIMUM_BROKEN
+    differ = {row.name for row in ROWS} - {row.name for row in same}
+    assert all(any(fnmatchcase(name, p) for item in KNOWN for p in item.rows) for name in differ)
+
+
 def test_every_algorithm_signs_a_zone_of_the_corpus() -> None:
     """Both signers, all algorithms that validate, and both kinds of SHA-1."""
     used = {key.algorithm for zone in ZONES for key in zone.keys if zone.signer != "none"}

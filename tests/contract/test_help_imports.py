@@ -7,7 +7,10 @@ import pytest
 
 from scanner.cli.main import COMMANDS
 
-HEAVY = ("trio", "pyarrow", "duckdb", "OpenSSL", "pydantic", "rich", "dns", "cryptography", "yaml")
+HEAVY = (
+    *("trio", "pyarrow", "duckdb", "OpenSSL", "pydantic", "rich", "dns", "cryptography", "yaml"),
+    *("asyncio", "bcrypt", "prometheus_client", "starlette", "uvicorn"),
+)
 CODE = """
 import sys
 from scanner.cli.main import run

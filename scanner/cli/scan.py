@@ -267,11 +267,15 @@ class _Scan:
         statistics: "Statistics",
     ) -> "PassResult":
         from scanner.cli import wiring
+        from scanner.cli.preflight import fitted
         from scanner.cli.render_scan import make_progress
         from scanner.cli.scan_run import end_without_pass, run_pass
 
+        settings, sentence = fitted(self._settings)
+        if sentence is not None:
+            _say(sentence)
         progress = make_progress(time.monotonic, no_color=self._options.no_color, write=_say)
-        async with wiring.open_scanner(self._settings) as scanner:
+        async with wiring.open_scanner(settings) as scanner:
             blind = await _why_blind(scanner)
             if blind is not None:
                 return await end_without_pass(sinks, blind)

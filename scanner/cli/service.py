@@ -23,6 +23,7 @@ from exporters.history.outbox import OutboxRowMaker
 from exporters.own_metrics import OwnMetrics
 from scanner.cli.errors import CommandError
 from scanner.cli.history_upkeep import daily_upkeep
+from scanner.cli.preflight import fitted
 from scanner.cli.replaceable import Replaceable
 from scanner.cli.service_parts import (
     CurrentTests,
@@ -193,8 +194,12 @@ class Service:
             ended.set()
 
     def _open_scanner(self, loaded: Loaded) -> contextlib.AbstractAsyncContextManager[Scanner]:
+        wanted = service_settings(loaded.settings, loaded.config, pace=self._limits.pace)
+        settings, sentence = fitted(wanted)
+        if sentence is not None:
+            _log.warning("%s", sentence)
         return open_scanner(
-            service_settings(loaded.settings, loaded.config, pace=self._limits.pace),
+            settings,
             clock=self._clock,
             meter=self.meter,
             steady_seconds=self._steady,

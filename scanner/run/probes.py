@@ -219,9 +219,12 @@ class SharedProber:
         try:
             async with self._turn(key):
                 began_at = trio.current_time()
-                result = await self._probe_or_recall(key, address)
+                known = self._recall(key)
+                result = known or await self._probe_now(key, address)
             flight.result = result
-            if key.generation == self._generation and result.error not in _NOT_KEPT:
+            # What was recalled is as old as it is: kept anew, it would serve too long.
+            mine = known is None and key.generation == self._generation
+            if mine and result.error not in _NOT_KEPT:
                 self._kept.add(key, result, until=began_at + self._fresh_for(result))
             return result
         finally:
@@ -234,18 +237,19 @@ class SharedProber:
         limits = self._limits
         return limits.failures_fresh_seconds if failed else limits.fresh_seconds
 
-    async def _probe_or_recall(self, key: _Key, address: HostAddress) -> AddressObservation:
-        """Probe, unless this address was just found closed, or is to be left alone.
+    def _recall(self, key: _Key) -> AddressObservation | None:
+        """Return what stands for this probe where the address was just found closed, or must rest.
 
         Whether a connection comes about does not depend on the host name or the SNI, and a
         thousand host names at one dead address must not wait a thousand time-outs, one by one.
         """
         known = self._recalled(key.address)
-        if known is not None:
-            self._shared += 1
-            return replace(
-                known, host=key.host, sni=key.sni, probe_id=str(uuid.uuid4()), attempts=0
-            )
+        if known is None:
+            return None
+        self._shared += 1
+        return replace(known, host=key.host, sni=key.sni, probe_id=str(uuid.uuid4()), attempts=0)
+
+    async def _probe_now(self, key: _Key, address: HostAddress) -> AddressObservation:
         self._probes += 1
         began_at = trio.current_time()
         result = await self._prober.probe(

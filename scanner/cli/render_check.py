@@ -32,7 +32,7 @@ from scanner.cli.render_words import (
     headline,
     plural,
 )
-from scanner.cli.render_zones import chain_lines, remedy_lines
+from scanner.cli.render_zones import broken_lookups, chain_lines, remedy_lines
 from scanner.model.names import tlsa_owner, to_unicode
 from scanner.model.observation import DomainObservation, MailRoute, MxKind
 from scanner.model.reasons import Reason
@@ -275,6 +275,10 @@ def _remedies(check: Check, chosen: ProfileVerdict, style: Style, width: int) ->
                 yield from hanging(words("    Partner: "), line, width)
         if entry.remedy_sender:
             yield from hanging(words("    Sender:  "), words(entry.remedy_sender), width)
+        if is_chain:
+            asked = broken_lookups(check.observation)[0].question
+            look = f"danewatch dnssec {style.name(asked.name)} {asked.rdtype}"
+            yield from hanging(words("    Look:    "), words(look), width)
     yield from _expected_records(check, chosen, style, width)
 
 

@@ -87,17 +87,23 @@ def broken_at(lookup: Lookup, style: Style) -> Iterator[Text]:
 
 def remedy_lines(observation: DomainObservation, style: Style) -> Iterator[Text]:
     """Yield what would repair each chain that a lookup of the domain failed for."""
-    lookups = [observation.route.mx]
-    lookups += [one.route.failed_lookup for one in observation.hosts if one.route.failed_lookup]
-    told: set[tuple[Name | None, str]] = set()
-    for lookup in lookups:
+    for lookup in broken_lookups(observation):
         reason = lookup.dnssec_reason
-        if reason is None or lookup.status is not DnssecStatus.BOGUS:
-            continue
-        if (lookup.dnssec_zone, reason) not in told:
-            told.add((lookup.dnssec_zone, reason))
+        if reason is not None:
             where = style.name(lookup.dnssec_zone or lookup.question.name)
             yield words(f"{where}: {dnssec_info(reason).remedy} ", aside(f"[{reason}]"))
+
+
+def broken_lookups(observation: DomainObservation) -> tuple[Lookup, ...]:
+    """Return the bogus lookups that stopped the domain, one for each zone and reason."""
+    lookups = [observation.route.mx]
+    lookups += [one.route.failed_lookup for one in observation.hosts if one.route.failed_lookup]
+    found: dict[tuple[Name | None, str], Lookup] = {}
+    for lookup in lookups:
+        reason = lookup.dnssec_reason
+        if reason is not None and lookup.status is DnssecStatus.BOGUS:
+            found.setdefault((lookup.dnssec_zone, reason), lookup)
+    return tuple(found.values())
 
 
 def _chain_line(chain: tuple[ZoneObservation, ...], style: Style, *, is_secure: bool) -> Text:

@@ -172,4 +172,5 @@ def test_the_page_of_a_check_has_chain_and_remedy() -> None:
     remedies = [line for line in shown[advice:] if "Partner:" in line]
     assert remedies[0].lstrip().startswith("Partner: example.org: Give the registrar")
     assert len(remedies) == 1
+    assert any("Look:    danewatch dnssec example.org MX" in line for line in shown)
     assert not any("Compare the key tags" in line for line in shown)

@@ -120,9 +120,15 @@ class EgressWatch:
         where this machine has no route, None where nothing is proved.
         """
         needed = {family: known.failed_at for family, known in self._known.items()}
-        async with trio.open_nursery() as nursery:
-            for family, failed_at in needed.items():
-                nursery.start_soon(self._prove_after, family, failed_at)
+        unproved = [
+            (family, failed_at)
+            for family, failed_at in needed.items()
+            if failed_at > -math.inf and not self._greeted_since(family, failed_at)
+        ]
+        if unproved:  # not in most checks, and tasks have their price
+            async with trio.open_nursery() as nursery:
+                for family, failed_at in unproved:
+                    nursery.start_soon(self._prove_after, family, failed_at)
         proved = {}
         for family, failed_at in needed.items():
             no_route = self._known[family].no_route
@@ -187,9 +193,6 @@ class EgressWatch:
     async def _prove_after(self, family: Family, failed_at: float) -> None:
         """Wait until somebody has greeted us since ``failed_at``, or witnesses were asked."""
         known = self._known[family]
-        if failed_at == -math.inf or self._greeted_since(family, failed_at):
-            await trio.lowlevel.checkpoint()
-            return
         called_at = trio.current_time()
         async with known.testing:
             if self._greeted_since(family, failed_at) or known.tested_at >= called_at:

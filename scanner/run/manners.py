@@ -35,15 +35,15 @@ class Buckets(Generic[_K]):
 
     async def take(self, key: _K) -> None:
         """Wait for a token of ``key``, first come first served. One waited for in vain is spent."""
-        now = trio.current_time()
         if not self._period:
-            await trio.lowlevel.checkpoint()
             return
+        now = trio.current_time()
         full_at = max(self._full_at.get(key, now), now)
         self._full_at[key] = full_at + self._period
         if len(self._full_at) > MAX_BUCKETS:
             self._full_at = {k: at for k, at in self._full_at.items() if at > now}
-        await trio.sleep_until(max(now, full_at - self._tolerance))
+        if full_at - self._tolerance > now:
+            await trio.sleep_until(full_at - self._tolerance)
 
 
 class Rests:
@@ -58,7 +58,9 @@ class Rests:
 
     async def wait(self, address: str) -> None:
         """Wait until ``address`` has rested."""
-        await trio.sleep_until(max(self._until.get(address, -math.inf), trio.current_time()))
+        until = self._until.get(address)
+        if until is not None and until > trio.current_time():
+            await trio.sleep_until(until)
 
     def begin(self, address: str) -> None:
         """Let ``address`` rest from now on."""

@@ -281,12 +281,14 @@ class Rows:
 
     def __init__(self) -> None:
         self.bug: Exception | None = None
+        self.on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
 
     def rows_of(
         self, check: Check, transitions: Sequence[Transition], *, heartbeat: bool
     ) -> tuple[OutboxRow, ...]:
         if self.bug is not None:
             raise self.bug
+        self.on_transitions(transitions)
         rows = [row("transitions", one.event_id) for one in transitions]
         if heartbeat or transitions:
             at_ = check.observation.observed_at.isoformat()
@@ -420,7 +422,6 @@ class HandGate(OpenGate):
 
 async def at_once(job: Callable[[], _T], /) -> _T:
     """Run ``job`` here: pretended time must not pass while a thread works."""
-    await trio.lowlevel.checkpoint()
     return job()
 
 

@@ -70,6 +70,8 @@ class Codec(Generic[_T]):
         while chunk := list(itertools.islice(texts, CHUNK)):
             try:
                 documents = json.loads(f"[{','.join(chunk)}]")  # one call for many is much faster
+                if len(documents) != len(chunk):
+                    raise ValueError(f"cannot decode a {cls.__name__}: not one document each")
                 for document in documents:
                     for name, read in readers:
                         member = document.get(name)

@@ -249,8 +249,9 @@ class SqliteStore:
                     file,
                 ).rowcount
             self._connection.execute("DELETE FROM files WHERE name = ?", (name,))
-            self._give_back()
         self._pending -= dropped
+        with self._guard, contextlib.suppress(sqlite3.Error):  # the rows are gone in any case
+            self._give_back()
 
     def close(self) -> None:
         """Close the file, which then stands alone, without a log beside it."""
@@ -367,7 +368,8 @@ class SqliteStore:
         """Give free pages back to the file system when they are many and most of the file."""
         free = self._one("PRAGMA freelist_count")
         if free > FREE_PAGES_KEPT and free * 2 > self._one("PRAGMA page_count"):
-            self._connection.execute(f"PRAGMA incremental_vacuum({FREE_PAGES_KEPT})").fetchall()
+            # Not execute(), which takes only the first of its steps, a page each.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES_KEPT})")
 
     def _many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         self._connection.executemany(statement, rows)

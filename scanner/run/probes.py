@@ -27,10 +27,7 @@ import ipaddress
 import math
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
 
 import trio
 
@@ -39,6 +36,7 @@ from scanner.model.meter import Meter, NullMeter, OwnMetric
 from scanner.model.names import Name, parent_of
 from scanner.model.observation import AddressObservation, HostAddress, ProbeError, ProbeStage
 from scanner.model.ports import Prober
+from scanner.run.gates import Gates
 from scanner.run.manners import Backoff, BackoffLimits, Buckets, Rests
 
 _NOT_KEPT = frozenset({ProbeError.OWN_RESOURCES, ProbeError.NO_ROUTE})
@@ -152,9 +150,9 @@ class SharedProber:
         """By address, what was seen and until when it counts."""
         self._backoff = Backoff(self._limits.backoff)
         self._turned_away: dict[str, AddressObservation] = {}
-        self._places = trio.CapacityLimiter(self._limits.max_concurrent)
-        self._addresses: _Gates[str] = _Gates(1)
-        self._networks: _Gates[_Network] = _Gates(self._limits.max_per_network)
+        self._places: Gates[None] = Gates(self._limits.max_concurrent)
+        self._addresses: Gates[str] = Gates(1)
+        self._networks: Gates[_Network] = Gates(self._limits.max_per_network)
         self._rests = Rests(self._limits.min_gap_seconds)
         self._network_rates: Buckets[_Network] = Buckets(
             per_second=self._limits.network_per_second, burst=self._limits.network_burst
@@ -217,10 +215,13 @@ class SharedProber:
     async def _lead(self, key: _Key, address: HostAddress) -> AddressObservation:
         flight = self._flights[key] = _Flight()
         try:
-            async with self._turn(key):
+            network = await self._take_turn(key)
+            try:
                 began_at = trio.current_time()
                 known = self._recall(key)
                 result = known or await self._probe_now(key, address)
+            finally:
+                self._give_back(key, network)
             flight.result = result
             # What was recalled is as old as it is: kept anew, it would serve too long.
             mine = known is None and key.generation == self._generation
@@ -282,61 +283,42 @@ class SharedProber:
                 del self._dead[next(iter(self._dead))]
             self._dead[address] = (result, began_at + self._fresh_for(result))
 
-    @asynccontextmanager
-    async def _turn(self, key: _Key) -> AsyncIterator[None]:
-        """Hold everything one connection needs, and give it all back."""
+    async def _take_turn(self, key: _Key) -> "_Network":
+        """Take everything one connection needs; whoever returns from here must give it back."""
         address = key.address
         network = _network_of(address, self._limits)
         self._waiting += 1
-        waiting = True
         try:
-            async with self._addresses.hold(address):
+            await self._addresses.enter(address)
+            try:
                 if self._recalled(address) is None:
                     await self._rests.wait(address)
                     await self._network_rates.take(network)
                     await self._operator_rates.take(parent_of(key.host))
-                async with self._networks.hold(network), self._places:
-                    self._waiting -= 1
-                    waiting = False
-                    self._in_flight += 1
-                    try:
-                        yield
-                    finally:
-                        self._in_flight -= 1
-                        self._rests.begin(address)
+                await self._networks.enter(network)
+                try:
+                    await self._places.enter(None)
+                except BaseException:
+                    self._networks.leave(network)
+                    raise
+            except BaseException:
+                self._addresses.leave(address)
+                raise
         finally:
-            if waiting:
-                self._waiting -= 1
+            self._waiting -= 1
+        self._in_flight += 1
+        return network
+
+    def _give_back(self, key: _Key, network: "_Network") -> None:
+        """Give everything back and let the address rest."""
+        self._in_flight -= 1
+        self._rests.begin(key.address)
+        self._places.leave(None)
+        self._networks.leave(network)
+        self._addresses.leave(key.address)
 
 
-_K = TypeVar("_K", bound=Hashable)
 _Network = tuple[int, int]
-
-
-class _Gates(Generic[_K]):
-    """A limiter for each key, existing only while somebody uses it or waits for it."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._gates: dict[_K, tuple[trio.CapacityLimiter, int]] = {}
-
-    def __len__(self) -> int:
-        return len(self._gates)
-
-    @asynccontextmanager
-    async def hold(self, key: _K) -> AsyncIterator[None]:
-        """Wait for a place at ``key``, first come first served, and keep it for the block."""
-        limiter, users = self._gates.get(key) or (trio.CapacityLimiter(self._capacity), 0)
-        self._gates[key] = (limiter, users + 1)
-        try:
-            async with limiter:
-                yield
-        finally:
-            users = self._gates[key][1] - 1
-            if users:
-                self._gates[key] = (limiter, users)
-            else:
-                del self._gates[key]
 
 
 class _Kept:

@@ -48,7 +48,7 @@ def command(domains: tuple[str, ...], schema: bool, **values: Any) -> int:
     options = Options.take(values)
     names = _parse_domains(domains)
     config = read_config(options)
-    settings = replace(settings_from(options, config), always_compare=True)
+    settings = replace(settings_from(options, config), always_compare=True, without_sni=True)
     from scanner.cli.logs import set_up_logging
     from scanner.cli.trio_run import run_trio
 

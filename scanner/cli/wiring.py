@@ -58,6 +58,8 @@ class Settings:
     allow_private_addresses: bool = False
     both_algorithms: bool = True
     """Whether hosts with TLSA records are asked for both their RSA and their ECDSA certificate."""
+    without_sni: bool = False
+    """Whether they are also asked what they show to clients that send no SNI (for lone checks)."""
     validation: ValidationMode = ValidationMode.LOCAL
     """Who validates DNSSEC: danewatch itself, or the resolvers."""
     anchors: tuple[Anchor, ...] = (ROOT_ANCHOR,)
@@ -236,6 +238,7 @@ async def open_scanner(
             port=settings.smtp_port,
             ehlo_name=settings.ehlo_name,
             allow_special_purpose=settings.allow_private_addresses,
+            without_sni=settings.without_sni,
             on_connection=egress.note_connection,
         )
         prober = SharedProber(plain_prober, limits=settings.sharing_limits, meter=meter)

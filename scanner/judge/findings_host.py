@@ -62,6 +62,7 @@ def host_findings(
     yield from _about_reasons(host.route.host, examined, judgements)
     yield from _about_consistency(host.route.host, judgements)
     yield from algorithm_findings(host.route.host, examined, judgements)
+    yield from _about_server_name(host.route.host, examined)
     yield from _about_matching(host.route.host, examined)
     for probe in examined.probes:
         yield from _about_probe(host.route.host, probe, examined.need, policy=policy, now=now)
@@ -69,6 +70,24 @@ def host_findings(
             where = f"{probe.probe.address} ({algorithm_name(probe.other.probe.chain[0])})"
             yield from _about_chain(
                 host.route.host, probe.other, examined.need, where=where, policy=policy, now=now
+            )
+
+
+def _about_server_name(host: str, examined: Examination) -> Iterator[Finding]:
+    """Yield a finding where a client that names no server is shown another certificate (C31).
+
+    The verdict rests on what is shown with SNI, which a sender must send (RFC 7672 §8.1).
+    """
+    for examined_probe in examined.probes:
+        probe = examined_probe.probe
+        named = {*probe.chain[:1], *probe.other_chain[:1]}
+        nameless = probe.chain_without_sni[:1]
+        if nameless and not named.issuperset(nameless):
+            yield note(
+                Reason.SENDER_DEPENDENT,
+                host,
+                f"{probe.address} shows another certificate to senders that do not name the server"
+                f" (SNI), SHA-256 {read_certificate(nameless[0]).sha256}",
             )
 
 

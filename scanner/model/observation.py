@@ -359,7 +359,9 @@ class AddressObservation:
     bytes arrived in the clear between the STARTTLS reply and the handshake; they were discarded.
     ``other_chain`` is what a second connection was shown that offered only the other algorithm
     (ECDSA where the leaf of ``chain`` is RSA, and the reverse); empty unless ``other_algorithm``
-    is ``shown``. Nothing else of that connection is kept, and ``attempts`` does not count it.
+    is ``shown``. Nothing else of that connection is kept, and ``attempts`` does not count it. The
+    same goes for ``chain_without_sni``, which a further connection was shown that named no server;
+    empty where none was asked or none came.
     """
 
     host: Name
@@ -381,6 +383,7 @@ class AddressObservation:
     chain: tuple[bytes, ...] = ()
     other_algorithm: OtherAlgorithm = OtherAlgorithm.NOT_ASKED
     other_chain: tuple[bytes, ...] = ()
+    chain_without_sni: tuple[bytes, ...] = ()
     transcript: tuple[str, ...] = ()
     timings: ProbeTimings = field(default_factory=ProbeTimings)
     attempts: int = 1

@@ -13,7 +13,8 @@ Rules:
   refusal or a missing STARTTLS is an answer.
 * Where both algorithms are asked for, one further connection follows a probe that saw an RSA or
   ECDSA certificate, and offers only the other one (row C30). Of it nothing but the chain is taken:
-  the result of the probe stands before it begins, and it ends before the caller's time does.
+  the result of the probe stands before it begins, and it ends before the caller's time does. A
+  third one without a server name (row C31) is made on demand, for lone checks, by the same rules.
 * What happens after the handshake (EHLO over TLS, QUIT) is good manners and never undoes a success.
 * ``except Exception`` stands in one place: it turns a bug of ours into ``ProbeError.INTERNAL``, so
   that it is never held against a partner nor stops a pass. Cancellation is never caught.
@@ -142,14 +143,16 @@ class SmtpProber:
         ehlo_name: str,
         port: int = 25,
         allow_special_purpose: bool = False,
+        without_sni: bool = False,
         on_connection: ConnectionReport | None = None,
         connect: Connect = connect_tcp,
         new_id: Callable[[], str] | None = None,
     ) -> None:
         """Make a prober that introduces itself as ``ehlo_name``; one TLS context serves all probes.
 
-        ``connect`` and ``new_id`` are there for tests. Raises ValueError for an ``ehlo_name`` that
-        cannot be sent.
+        ``without_sni`` asks hosts with TLSA records also for what they show to clients that name no
+        server. ``connect`` and ``new_id`` are there for tests. Raises ValueError for an
+        ``ehlo_name`` that cannot be sent.
         """
         SmtpClient(ehlo_name, limits.smtp)  # refuses a bad name now, not at the first probe
         self._limits = limits
@@ -157,6 +160,7 @@ class SmtpProber:
         self._ehlo_name = ehlo_name
         self._port = port
         self._allow_special_purpose = allow_special_purpose
+        self._without_sni = without_sni
         self._on_connection = on_connection
         self._connect = connect
         self._new_id = new_id or _random_id
@@ -186,24 +190,44 @@ class SmtpProber:
             await trio.sleep(self._limits.retry_pause_seconds)
             seen = _joined(seen, await self._attempt(target, deadline), attempts)
         first = algorithm_of(seen.chain) if both_algorithms else None
-        return seen if first is None else await self._with_other(seen, first, target, deadline)
+        if first is not None:
+            seen = await self._with_other(seen, first, target, deadline)
+        if both_algorithms and self._without_sni and seen.chain and target.sni is not None:
+            seen = await self._with_no_name(seen, target, deadline)
+        return seen
 
     async def _with_other(
         self, seen: AddressObservation, first: Algorithm, target: "_Target", deadline: float
     ) -> AddressObservation:
         """Return ``seen`` with what the server shows a client of the other algorithm only."""
+        end = await self._further_connection(deadline)
+        if end is None:
+            return replace(seen, other_algorithm=OtherAlgorithm.UNKNOWN)
+        other = await self._attempt(target, end, only=first.other)
+        if other.error is None and algorithm_of(other.chain) is first.other:
+            return replace(seen, other_algorithm=OtherAlgorithm.SHOWN, other_chain=other.chain)
+        return replace(seen, other_algorithm=_without_other(other))
+
+    async def _with_no_name(
+        self, seen: AddressObservation, target: "_Target", deadline: float
+    ) -> AddressObservation:
+        """Return ``seen`` with what the server shows a client that sends no SNI (row C31)."""
+        end = await self._further_connection(deadline)
+        if end is None:
+            return seen
+        nameless = await self._attempt(replace(target, sni=None), end)
+        return replace(seen, chain_without_sni=nameless.chain)
+
+    async def _further_connection(self, deadline: float) -> float | None:
+        """Pause before one more connection; return when it must end, None if no time is left."""
         limits = self._limits
         # A deadline of the caller's cancels this task, and what was already seen would be lost.
         deadline = min(deadline, trio.current_effective_deadline() - limits.other_margin_seconds)
         remaining = deadline - trio.current_time() - limits.other_pause_seconds
         if remaining < limits.other_least_seconds:
-            return replace(seen, other_algorithm=OtherAlgorithm.UNKNOWN)
+            return None
         await trio.sleep(limits.other_pause_seconds)
-        deadline = min(deadline, trio.current_time() + limits.other_seconds)
-        other = await self._attempt(target, deadline, only=first.other)
-        if other.error is None and algorithm_of(other.chain) is first.other:
-            return replace(seen, other_algorithm=OtherAlgorithm.SHOWN, other_chain=other.chain)
-        return replace(seen, other_algorithm=_without_other(other))
+        return min(deadline, trio.current_time() + limits.other_seconds)
 
     async def _attempt(
         self, target: "_Target", deadline: float, *, only: Algorithm | None = None

@@ -3,6 +3,7 @@
 The base world has one host whose ordinary clients are shown its ECDSA certificate.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -29,6 +30,7 @@ from evidence import (
 )
 from minting import Minted, distinguished
 
+from scanner.judge.domain import judge
 from scanner.model.observation import OtherAlgorithm, TlsaRecord
 from scanner.model.policy import Policy
 from scanner.model.reasons import Reason
@@ -284,3 +286,32 @@ def test_what_was_read_of_both_certificates_is_kept() -> None:
     assert [(one.key_type, one.sha256) for one in address.other_chain] == [
         ("rsa", RSA.association(0, 1).hex())
     ]
+
+
+def _nameless(chain: tuple[bytes, ...]) -> list[Finding]:
+    """The findings of a host that shows ``chain`` to clients that send no SNI."""
+    world = base(1)
+    seen = world.observe()
+    hosts = tuple(
+        replace(
+            host,
+            addresses=tuple(
+                replace(probe, chain_without_sni=chain or probe.chain) for probe in host.addresses
+            ),
+        )
+        for host in seen.hosts
+    )
+    judgement = judge(replace(seen, hosts=hosts), policy=Policy(), now=NOW)
+    assert_verdicts(judgement, "protected", "protected")
+    return [one for one in judgement.findings if one.code is Reason.SENDER_DEPENDENT]
+
+
+def test_another_certificate_without_sni_is_a_finding_and_no_failure() -> None:
+    """Row C31: judged by what is shown with the name."""
+    (found,) = _nameless((RSA.der,))
+    assert "to senders that do not name the server (SNI)" in found.message
+
+
+def test_the_same_certificate_without_sni_is_none() -> None:
+    """Row C31: most servers have one."""
+    assert _nameless(()) == []

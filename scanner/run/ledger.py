@@ -5,7 +5,8 @@ Rules:
 - It is moved by finished checks only, in the order in which they end.
 - Whoever raised a suspicion looks again when it may be confirmed; a thousand domains that share
   the suspected host do not. A suspicion from before a restart falls to whoever meets it first.
-- A domain that could not be judged through a fault of ours is due again soon, each time later.
+- A domain that could not be judged through a fault of ours is due again soon, each time later;
+  one whose servers turned us away is not, for we have come too often already (case 86).
 - Memory is bounded by what is watched: ``tidy`` drops the rest once it is old.
 
 No I/O, no waiting: ``now`` is an argument.
@@ -18,11 +19,25 @@ from datetime import datetime, timedelta
 from scanner.model.monitoring import EntityKey, ScheduleEntry, StoredState, Suspicion
 from scanner.model.names import Name
 from scanner.model.ports import Target
+from scanner.model.reasons import Reason
 from scanner.model.transition import State
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import DomainVerdict, EntityType, Fault, Profile
+from scanner.model.vocabulary import DomainVerdict, EntityType, Profile
 from scanner.run.schedule import Cadence, next_due, place_passed, retry_after
 from scanner.transition.confirm import ConfirmationPolicy, Digest, digest
+
+PASSING = frozenset(
+    {
+        Reason.RESOLVER_DOWN,
+        Reason.RESOLVER_NOT_VALIDATING,
+        Reason.OWN_LOOKUP_FAILED,
+        Reason.OWN_RESOURCES,
+        Reason.EGRESS_UNPROVEN,
+        Reason.INTERNAL_ERROR,
+    }
+)
+"""Faults of ours that may be gone in a minute. To be throttled, to have no route, or to have run
+out of time is not gone so soon."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +124,7 @@ class Ledger:
         )
         if planned is not None and planned > now:
             due = min(due, max(planned, now + cadence.min_gap))
-        if _is_own_fault(check, policy.profile):
+        if _may_pass_soon(check, policy.profile):
             due = min(due, now + self.count_failure(domain, cadence))
         else:
             self._failures.pop(domain, None)
@@ -185,10 +200,10 @@ class Ledger:
         return min(moments, default=None)
 
 
-def _is_own_fault(check: Check, profile: Profile) -> bool:
-    """Return whether nothing could be told of the domain, and it lies with us."""
+def _may_pass_soon(check: Check, profile: Profile) -> bool:
+    """Return whether nothing could be told of the domain for a reason of ours that may pass."""
     verdict = check.judgement.of(profile)
-    return verdict.verdict is DomainVerdict.INCONCLUSIVE and verdict.fault is Fault.SCANNER
+    return verdict.verdict is DomainVerdict.INCONCLUSIVE and verdict.reason in PASSING
 
 
 def _is_heartbeat(before: ScheduleEntry | None, entry: ScheduleEntry, heartbeat: timedelta) -> bool:

@@ -14,6 +14,7 @@ from scripted_world import (
     LATENCY_SECONDS,
     OWN_FAULT,
     START,
+    THROTTLED,
     MemoryStore,
     Service,
     Trouble,
@@ -281,6 +282,21 @@ async def test_a_fault_of_ours_is_shown_and_looked_at_again_soon(
     looks = [look - first for look in parts.world.looks[D]]
     assert looks == pytest.approx([-HOUR, 0, 60, 180], abs=1)
     assert told(parts) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_domain_that_turns_us_away_is_left_alone_until_its_place(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """Case 86: to come back in a minute would make it worse; the last verdict stays."""
+    first = first_place() + HOUR
+    trouble = Trouble(host="mx0.example", begins=first - 1, ends=first + 100, judged=THROTTLED)
+    parts = await start(nursery, service(world(1, troubles=(trouble,)), limits=CALM))
+    await trio.sleep(first + 1.5 * HOUR)
+    looks = [look - first for look in parts.world.looks[D]]
+    assert looks == pytest.approx([-HOUR, 0, HOUR], abs=1)
+    assert told(parts) == 1
+    assert parts.meter.get(OwnMetric.CHECK_FAILURES, "domain", "throttled") == 1
     nursery.cancel_scope.cancel()
 
 

@@ -58,7 +58,7 @@ DOWN = Judged(
     transient=True,
 )
 OWN_FAULT = Judged(outcome=HostOutcome.INCONCLUSIVE, reason=Reason.RESOLVER_DOWN)
-THROTTLED = Judged(outcome=HostOutcome.UNREACHABLE, reason=Reason.GREETING_DEFERRED, transient=True)
+THROTTLED = Judged(outcome=HostOutcome.INCONCLUSIVE, reason=Reason.THROTTLED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,7 @@ def one_host_check(
 ) -> Check:
     """A check of ``domain`` with one MX host of which ``judged`` is thought."""
     value = _VERDICTS[judged.outcome]
-    fault = Fault.SCANNER if judged is OWN_FAULT else Fault.MAIL_OPERATOR
+    fault = Fault.SCANNER if judged in (OWN_FAULT, THROTTLED) else Fault.MAIL_OPERATOR
     verdict = sample.verdict(
         EXO,
         value,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 import sample_checks as sample
-from scripted_world import DOWN, at, one_host_check
+from scripted_world import DOWN, THROTTLED, at, one_host_check
 from some_looks import START
 
 from scanner.model.monitoring import EntityKey, Suspicion
@@ -510,14 +510,18 @@ def test_a_resolver_that_cannot_be_trusted_changes_nothing() -> None:
     assert watch.states[DOMAIN].last_seen_at == START
 
 
-def test_a_throttled_domain_keeps_its_verdict_until_it_was_seen_twice() -> None:
-    """Case 86: one 421 in the greeting is no failure of the partner."""
+def test_a_host_that_turns_us_away_keeps_its_state_and_its_age() -> None:
+    """Case 86: we came too often, and that is no failure of the partner; nor a recovery."""
     watch = Watch()
     watch.see(FINE, 0)
-    busy = replace(DOWN, reason=Reason.GREETING_DEFERRED)
-    watch.see(busy, 60)
-    watch.see(FINE, 75)
+    for minutes in (60, 120):
+        watch.see(THROTTLED, minutes)
     assert watch.told() == [("protected", None)]
+    assert {state.last_seen_at for state in watch.states.values()} == {START}
+    for minutes in (180, 195):
+        watch.see(MISMATCH, minutes)
+    watch.see(THROTTLED, 240)
+    assert watch.states[DOMAIN].status == "blocked"
 
 
 def test_states_dated_into_the_future_are_brought_back() -> None:

@@ -177,8 +177,6 @@ class Results:
     def _drop(self, entities: Iterable[EntityKey]) -> Iterator[Change]:
         for kind, text in entities:
             name = Name(text)
-            if self._uses[kind][name]:
-                continue
             del self._uses[kind][name]
             if self.records[kind].pop(name, None) is not None:
                 yield Change(entity_type=kind, entity=name, record=None)

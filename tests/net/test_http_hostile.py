@@ -221,6 +221,22 @@ class TestWhoPoursIn:
             assert is_served(address)
             assert everything(held[0]) == b""  # it made room
 
+    def test_very_many_handshakes_keep_nobody_out(self, serve: Serve, tmp_path: Path) -> None:
+        """A connection counts from accept, long before TLS is up."""
+        web_tls.authority().write(tmp_path, "page")
+        config = tmp_path / "web.yml"
+        config.write_text("tls_server_config: {cert_file: page.pem, key_file: page.key}\n")
+        limits = ServerLimits(connections=8, head_seconds=2 * SECONDS, stop_seconds=1)
+        address = serve(limits, web_config_file=config)
+        context = ssl.create_default_context(cafile=tmp_path / "page.pem")
+        with ExitStack() as stack:
+            held = [stack.enter_context(client(address)) for _ in range(50)]
+            honest = http.client.HTTPSConnection(*address, context=context, timeout=SECONDS)
+            honest.request("GET", "/-/healthy")
+            assert honest.getresponse().status == 200
+            honest.close()
+            assert everything(held[0]) == b""  # it made room
+
     def test_connections_at_work_are_not_sacrificed(
         self, serve: Serve, going: threading.Event, go: threading.Event
     ) -> None:

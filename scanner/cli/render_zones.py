@@ -14,6 +14,7 @@ from rich.text import Text
 
 from scanner.cli.render import Mark, Style, aside, marked, words
 from scanner.model.canonical import canonical, is_at_or_below
+from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name
 from scanner.model.observation import DomainObservation, Lookup
 from scanner.model.registry_dnssec import dnssec_info
@@ -116,7 +117,10 @@ def _chain_line(chain: tuple[ZoneObservation, ...], style: Style, *, is_secure: 
 
 
 def _notes(zones: Iterable[ZoneObservation], style: Style) -> Iterator[Text]:
-    """Yield warnings on zones that are secure; of others the reason says what matters."""
+    """Yield warnings on zones that are secure; of others the reason says what matters.
+
+    That another validator sees it otherwise is told of every zone.
+    """
     told = [
         marked(
             style,
@@ -125,8 +129,8 @@ def _notes(zones: Iterable[ZoneObservation], style: Style) -> Iterator[Text]:
             aside(f"[{note.reason}]"),
         )
         for zone in zones
-        if zone.status is DnssecStatus.SECURE
         for note in zone.notes
         if note.severity is not Severity.INFO
+        and (zone.status is DnssecStatus.SECURE or note.reason is DnssecReason.RESOLVER_DISAGREES)
     ]
     yield from told[:MAX_NOTES]

@@ -174,3 +174,15 @@ def test_the_page_of_a_check_has_chain_and_remedy() -> None:
     assert len(remedies) == 1
     assert any("Look:    danewatch dnssec example.org MX" in line for line in shown)
     assert not any("Compare the key tags" in line for line in shown)
+
+
+def test_another_opinion_of_a_broken_zone_is_told() -> None:
+    """Whoever is right; other warnings on it would only bury what is broken."""
+    notes = [
+        ZoneNote(reason=reason, severity=Severity.WARNING, message=f"{reason}.")
+        for reason in (DnssecReason.RESOLVER_DISAGREES, DnssecReason.RRSIG_NEAR_EXPIRY)
+    ]
+    broken = replace(BOGUS, notes=tuple(notes))
+    check = sample.zoned(sample.bogus(), sample.zone("."), sample.zone("org"), broken)
+    shown = lines(asking(check, "example.org"))
+    assert shown[1:] == ["! example.org: resolver-disagrees. [resolver-disagrees]"]

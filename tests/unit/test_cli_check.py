@@ -191,7 +191,10 @@ def test_defaults_are_those_of_the_scanner(scanner: FakeScanner) -> None:
     """No default stands in two places with two values."""
     assert run(["check", *RESOLVER, "good.example"]) == 0
     assert scanner.settings == Settings(
-        resolvers=(ServerAddress("127.0.0.1"),), ehlo_name=own_host_name(), always_compare=True
+        resolvers=(ServerAddress("127.0.0.1"),),
+        ehlo_name=own_host_name(),
+        always_compare=True,
+        without_sni=True,
     )
 
 

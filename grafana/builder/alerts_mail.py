@@ -5,6 +5,7 @@ fault is one alert: a bogus zone stands for its hosts and domains, a host for it
 domain has an alert of its own only where neither explains it.
 """
 
+from grafana.builder.recordings import BOGUS
 from grafana.builder.rules import INSTANCE, Alert, Group, Scope, Severity
 
 _AT_MX = "danewatch_domain_cause{job=%q, instance=%q, mx=%q}"
@@ -45,7 +46,7 @@ MAIL = Group(
             severity=Severity.WARNING,
             scope=Scope.ZONE,
             condition=f"""
-            danewatch_zone_bogus == 1
+            {BOGUS}
             unless on ({INSTANCE}, dns_zone) instance_zone:danewatch_domain_undelivered:count
             """,
             wait="5m",

@@ -1,6 +1,14 @@
 """Alerts about protection: lost, unstable, or about to end."""
 
-from grafana.builder.recordings import LOST_DOMAIN, LOST_MX, LOST_ZONE
+from grafana.builder.recordings import (
+    FLAPPING_DOMAIN,
+    FLAPPING_MX,
+    FLAPPING_ZONE,
+    LOST_DOMAIN,
+    LOST_MX,
+    LOST_ZONE,
+    NO_MAIL,
+)
 from grafana.builder.rules import INSTANCE, Alert, Group, Scope, Severity
 
 _ON_DOMAIN = f"on ({INSTANCE}, domain)"
@@ -89,10 +97,7 @@ PROTECTION = Group(
             name="DanewatchNoMail",
             severity=Severity.WARNING,
             scope=Scope.DOMAIN,
-            condition=f"""
-            max without (verdict) (danewatch_domain_verdict{{verdict="no-mail"}}) == 1
-            and {_ON_DOMAIN} max_over_time(danewatch_domain_up[7d:3h]) == 1
-            """,
+            condition=f"{NO_MAIL} == 1",
             wait="1h",
             gated=True,
             summary="{{ $labels.domain }} takes no mail any more.",
@@ -107,7 +112,7 @@ PROTECTION = Group(
             name="DanewatchZoneFlapping",
             severity=Severity.WARNING,
             scope=Scope.ZONE,
-            condition="danewatch_zone_flapping == 1",
+            condition=f"{FLAPPING_ZONE} == 1",
             wait="15m",
             gated=True,
             names=_IN_ZONE,
@@ -123,8 +128,8 @@ PROTECTION = Group(
             severity=Severity.WARNING,
             scope=Scope.MX,
             condition=f"""
-            danewatch_mx_flapping == 1
-            unless {_ON_MX} (danewatch_mx_zone and {_ON_ZONE} danewatch_zone_flapping == 1)
+            {FLAPPING_MX} == 1
+            unless {_ON_MX} (danewatch_mx_zone and {_ON_ZONE} {FLAPPING_ZONE})
             """,
             wait="15m",
             gated=True,
@@ -139,15 +144,7 @@ PROTECTION = Group(
             name="DanewatchDomainFlapping",
             severity=Severity.WARNING,
             scope=Scope.DOMAIN,
-            condition=f"""
-            danewatch_domain_flapping == 1
-            unless {_ON_DOMAIN} (
-              danewatch_domain_mx_preference and {_ON_MX} danewatch_mx_flapping == 1
-            )
-            unless {_ON_DOMAIN} (
-              danewatch_domain_zone and {_ON_ZONE} danewatch_zone_flapping == 1
-            )
-            """,
+            condition=f"{FLAPPING_DOMAIN} == 1",
             wait="15m",
             gated=True,
             summary="{{ $labels.domain }} changes again and again.",
@@ -185,10 +182,7 @@ ENDINGS = Group(
             name="DanewatchSignatureExpiring",
             severity=Severity.CRITICAL,
             scope=Scope.ZONE,
-            condition=f"""
-            {_SIGNATURE_SHARE} < 0.03
-            and {_ON_ZONE} danewatch_zone_secure == 1
-            """,
+            condition=f"{_SIGNATURE_SHARE} < 0.03",
             wait="30m",
             gated=True,
             names=_IN_ZONE,
@@ -203,10 +197,7 @@ ENDINGS = Group(
             name="DanewatchSignatureExpiring",
             severity=Severity.WARNING,
             scope=Scope.ZONE,
-            condition=f"""
-            {_SIGNATURE_SHARE} < 0.1
-            and {_ON_ZONE} danewatch_zone_secure == 1
-            """,
+            condition=f"{_SIGNATURE_SHARE} < 0.1",
             wait="2h",
             gated=True,
             names=_IN_ZONE,

@@ -196,11 +196,12 @@ DNSSEC_DASHBOARD = Dashboard(
                 ),
                 table(
                     "Signatures next to end",
-                    "Share of the lifetime that is left, the least first.",
+                    "Share of the lifetime that is left, the least first, below one half.",
                     f"bottomk(25, {SIGNATURE}{ZONE})",
                     {"dns_zone": "Zone", "Value": "Lifetime left"},
                     unit="percentunit",
                     limits=SHARE_LEFT,
+                    must_show=False,
                 ),
                 graph(
                     "Signatures next to end, in time",

@@ -37,11 +37,14 @@ def to_yaml(value: Any, *, header: str = HEADER) -> str:
 
 def rule_file(groups: Sequence[Group]) -> dict[str, Any]:
     """Return the content of a Prometheus rule file."""
-    return {
-        "groups": [
-            {"name": group.name, "rules": [_rule(rule) for rule in group.rules]} for group in groups
-        ]
-    }
+    return {"groups": [_group(group) for group in groups]}
+
+
+def _group(group: Group) -> dict[str, Any]:
+    made: dict[str, Any] = {"name": group.name}
+    if group.interval is not None:
+        made["interval"] = group.interval
+    return made | {"rules": [_rule(rule) for rule in group.rules]}
 
 
 def _rule(rule: Recording | Alert) -> dict[str, Any]:

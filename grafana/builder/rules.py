@@ -123,10 +123,11 @@ class Alert:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Rules that are evaluated together, in order."""
+    """Rules that are evaluated together, in order; every ``interval``, or as often as all."""
 
     name: str
     rules: Sequence[Recording | Alert]
+    interval: str | None = None
 
 
 def tidy(expr: str) -> str:

@@ -224,7 +224,11 @@ HOST = {"job": "danewatch", "instance": "scanner", "mx": "mx.example", "dns_zone
         ),
         (
             {"alertname": "DanewatchZoneBogus", "severity": "critical", "scope": "zone"},
-            {"alertname": "DanewatchDomainBlocked", "severity": "critical", "scope": "domain"},
+            {
+                "alertname": "DanewatchDomainProtectionLost",
+                "severity": "warning",
+                "scope": "domain",
+            },
             True,
         ),
         (

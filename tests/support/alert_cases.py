@@ -145,7 +145,7 @@ MAIL_CASES = (
         severity=Severity.CRITICAL,
         wrong=one("domain_blocked", 1) | AT_ITSELF | OF_ONE | mx("mx_up", 1),
         right=one("domain_blocked", 0) | OF_ONE | mx("mx_up", 1),
-        labels=DOMAIN_LABELS,
+        labels={"domain": "a.example"},
         summary="Mail for a.example is blocked.",
         description="Neither an MX host nor a bogus zone explains it: it lies at records of "
         "a.example itself.",
@@ -167,7 +167,7 @@ MAIL_CASES = (
         | AT_ITSELF
         | OF_ONE,
         right=one("domain_blocked", 0) | one("domain_phase", phase="delivering") | OF_ONE,
-        labels=DOMAIN_LABELS,
+        labels={"domain": "a.example"},
         summary="Mail for a.example waits.",
         description="Lookups for a.example fail, or none of its hosts can be used.",
     ),

@@ -180,7 +180,9 @@ def named(labels: Mapping[str, str]) -> tuple[str, str]:
 
 def quick(rules: str) -> str:
     """Return a rule file with every wait cut to two seconds, and every memory to some more."""
-    rules = rules.replace("[7d:3h]", "[60s:1s]")
+    rules = re.sub(
+        r"^ +interval: \w+\n", "", rules.replace("[7d:3h]", "[60s:1s]"), flags=re.MULTILINE
+    )
     rules = re.sub(r"^( +for:) \w+$", r"\1 2s", rules, flags=re.MULTILINE)
     return re.sub(r"^( +keep_firing_for:) \w+$", r"\1 5s", rules, flags=re.MULTILINE)
 

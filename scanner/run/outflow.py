@@ -17,6 +17,7 @@ Rules:
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -125,13 +126,12 @@ class Outflow:
         self._history_health = _Health("the history", "results wait in the state file")
 
     async def put(self, finished: Finished) -> None:
-        """Hand over a digested check; waits while too many wait to be written."""
-        await self._send.send(finished)
+        """Hand over a digested check; waits while too many wait to be written.
 
-    @property
-    def waiting(self) -> int:
-        """Checks that wait for their commit."""
-        return self._send.statistics().current_buffer_used
+        Once ``finish`` was called it is dropped: it was not announced, and will be made again.
+        """
+        with suppress(trio.ClosedResourceError):
+            await self._send.send(finished)
 
     def forget(self, domains: Iterable[Name]) -> None:
         """Let the store forget ``domains`` at the next flush, unless ``remember`` comes first."""

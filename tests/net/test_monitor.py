@@ -650,6 +650,28 @@ async def test_stop_does_not_wait_for_ever_for_a_broken_disk(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_check_that_somebody_asked_for_may_outlast_the_service(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """He gets his answer; it is not kept, and that is no bug."""
+    slow = world(1)
+    slow.latency_seconds = 200.0
+    parts = await start(nursery, service(slow, limits=CALM))
+    got = []
+
+    async def ask() -> None:
+        got.append(await parts.monitor.check_now(D))
+
+    nursery.start_soon(ask)
+    await trio.sleep(1)
+    await stopped(parts, grace_seconds=10)
+    await trio.sleep(200)
+    assert len(got) == 1
+    assert parts.store.states == {}
+    assert parts.meter.total(OwnMetric.TASK_CRASHES) == 0
+    nursery.cancel_scope.cancel()
+
+
 async def test_nobody_gets_a_check_once_it_is_stopped(
     autojump_clock: Clock, nursery: trio.Nursery
 ) -> None:

@@ -292,7 +292,7 @@ def was_merged(path: Path) -> bool:
     """
     listed = path.parent / MERGED_NAMES
     try:
-        return f"{path.name}\n".encode() in listed.read_bytes()
+        return path.name.encode() in listed.read_bytes().split(b"\n")
     except FileNotFoundError:
         return False
     except OSError as error:

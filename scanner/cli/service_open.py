@@ -37,7 +37,7 @@ from scanner.model.meter import OwnMetric
 from scanner.model.names import Name
 from scanner.model.ports import WaitingClock
 from scanner.model.verdict import Check
-from scanner.run.clock import SystemClock
+from scanner.run.clock import SystemClock, steady_seconds
 from scanner.run.monitor import StoppedError
 from scanner.store import SqliteStore
 from targets.shard import Shard
@@ -182,7 +182,7 @@ async def _run(service: Service, clock: WaitingClock) -> None:
 async def _live(
     service: Service, clock: WaitingClock, *, task_status: "trio.TaskStatus[None]"
 ) -> None:
-    await service.run(clock, task_status=task_status)
+    await service.run(clock, steady_seconds=steady_seconds, task_status=task_status)
 
 
 async def _obey_signals(service: Service, scope: trio.CancelScope) -> None:

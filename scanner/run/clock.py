@@ -1,5 +1,6 @@
 """The only reader of wall time; everything else takes ``now`` or a ``Clock`` as an argument."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import trio
@@ -20,6 +21,15 @@ class SystemClock:
         await trio.lowlevel.checkpoint()
         while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - no event tells
             await trio.sleep(min(left, MAX_SLEEP_SECONDS))
+
+
+def steady_seconds() -> float:
+    """Return a time that nobody sets and that goes on while the machine is suspended.
+
+    Against it a wall clock that was set shows; trio's own time stands still in a suspended machine,
+    and then every resumption would look like a clock that was set.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class ScaledClock:

@@ -34,17 +34,18 @@ from typing import Protocol
 
 import trio
 
-from scanner.model.meter import Meter, NullMeter, OwnMetric
+from scanner.model.meter import Meter, NullMeter
 from scanner.model.monitoring import EntityKey
 from scanner.model.names import Name
 from scanner.model.ports import Clock, Target
 from scanner.model.selfstatus import BlindReason, SelfStatus
 from scanner.model.transition import State
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import DomainVerdict, EntityType, Family, Profile
+from scanner.model.vocabulary import DomainVerdict, EntityType, Profile
 from scanner.run.clocksanity import ClockPolicy, ClockSigns, WitnessSeen, judge_clock
 from scanner.run.controls import DOMAIN_RANKS, Controls, causes_of, worse_since
 from scanner.run.massloss import Look, MassLossGuard, MassLossPolicy, diverse
+from scanner.run.selfshow import reasons_of, show, tell
 from scanner.run.selfstatus import (
     CanarySeen,
     EgressSeen,
@@ -450,40 +451,22 @@ class SelfWatch:
         """Take on ``status``: tell of a change, move the metrics, open or close the gate."""
         before = self._status
         changed = before is None or before.blind is not status.blind
-        reasons_changed = before is not None and _names(before) != _names(status)
+        reasons_changed = before is not None and reasons_of(before) != reasons_of(status)
         if changed and not (before is None and not status.blind):
             # What was looked up between the last good test and this one was looked up blindly.
             self._forget()
         self._status = status
         if changed or (status.blind and reasons_changed):
-            _tell(status)
+            tell(status)
         for notice in status.notices:
             if before is None or notice not in before.notices:
                 _log.warning("self-test: %s", notice)
-        self._show(status)
+        show(status, self._meter, before=before)
         if changed:
             self._on_change(status)
         if self.closed() is None:
             self._opened.set()
             self._opened = trio.Event()
-
-    def _show(self, status: SelfStatus) -> None:
-        """Move the metrics; what is not known any more is taken away."""
-        put = self._meter.put
-        put(OwnMetric.BLIND, float(status.blind))
-        holding = {one.reason for one in status.reasons} if status.blind else set()
-        for reason in BlindReason:
-            put(OwnMetric.BLIND_REASON, float(reason in holding), reason=reason.value)
-        put(OwnMetric.MASS_LOSS_SUSPECTED, float(status.mass_loss_suspected))
-        put(OwnMetric.CLOCK_OK, _gauge(status.clock_ok))
-        for resolver, up in status.resolver_up.items():
-            put(OwnMetric.RESOLVER_UP, float(up), resolver=resolver)
-        for resolver, validating in status.resolver_validating.items():
-            put(OwnMetric.RESOLVER_VALIDATING, _gauge(validating), resolver=resolver)
-        for family in Family:
-            put(OwnMetric.EGRESS_OK, _gauge(status.egress_ok.get(family)), family=family.value)
-        for canary, good in status.canary_ok.items():
-            put(OwnMetric.CANARY_OK, _gauge(good), canary=canary)
 
 
 def _dates_failed(resolvers: Sequence[ResolverSeen], canaries: Sequence[CanarySeen]) -> str | None:
@@ -495,24 +478,3 @@ def _dates_failed(resolvers: Sequence[ResolverSeen], canaries: Sequence[CanarySe
     if 2 * len(dated) > len(judged):
         return f"{dated[0].domain}: {dated[0].dates}"
     return None
-
-
-def _names(status: SelfStatus) -> frozenset[BlindReason]:
-    return frozenset(one.reason for one in status.reasons)
-
-
-def _tell(status: SelfStatus) -> None:
-    """Write the one line about a change."""
-    if not status.blind:
-        _log.warning("we can see: checks are made and believed")
-        return
-    for one in status.reasons:
-        _log.error(
-            "blind: %s",
-            one.sentence,
-            extra={"reason": one.reason.value, "remedy": one.remedy},
-        )
-
-
-def _gauge(value: bool | None) -> float | None:
-    return None if value is None else float(value)

@@ -228,6 +228,18 @@ class TestGate:
         assert get(OwnMetric.RESOLVER_UP, "a") == 0.0
         assert get(OwnMetric.RESOLVER_VALIDATING, "a") is None
 
+    async def test_the_metrics_of_a_resolver_that_left_the_configuration_go_with_it(
+        self, autojump_clock
+    ) -> None:
+        """A gauge nobody moves any more would alarm for ever."""
+        scene = Scene()
+        await scene.watch.test()
+        scene.tests.resolver = replace(GOOD, resolver="b")
+        await scene.watch.test()
+        assert scene.meter.get(OwnMetric.RESOLVER_UP, "a") is None
+        assert scene.meter.get(OwnMetric.RESOLVER_VALIDATING, "a") is None
+        assert scene.meter.get(OwnMetric.RESOLVER_UP, "b") == 1.0
+
     async def test_what_was_looked_at_while_blind_is_held_back(self, autojump_clock) -> None:
         """Good or bad."""
         scene = Scene()

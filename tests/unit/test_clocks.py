@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from scanner.run.clock import ScaledClock, SystemClock
+from scanner.run.clock import ScaledClock, SystemClock, steady_seconds
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -55,3 +55,10 @@ async def test_the_system_clock_sleeps_in_pieces_until_the_wall_shows_the_moment
     monkeypatch.setattr(SystemClock, "now", now)
     await clock.sleep_until(START + timedelta(seconds=100))
     assert trio.current_time() - origin == pytest.approx(3700, abs=30)
+
+
+def test_steady_time_goes_on_and_never_back() -> None:
+    """Nobody sets it."""
+    times = [steady_seconds() for _ in range(100)]
+    assert times == sorted(times)
+    assert times[0] > 0

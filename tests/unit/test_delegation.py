@@ -547,3 +547,19 @@ def test_a_sha1_ds_counts_for_nothing_where_the_policy_says_so() -> None:
     assert reasons(step) == [R.SHA1_BY_POLICY, R.DS_DIGEST_UNSUPPORTED]
     both = enter(with_ds(CHILD.ds(1), CHILD.ds(2)), keys(), policy=policy)
     assert both.link.status is DnssecStatus.SECURE
+
+
+def test_the_soa_of_a_zone_in_between_names_what_was_passed() -> None:
+    """The zone above denied it, so the walk went on with the zone above (RFC 6840 §4.4)."""
+    deep = (*CHILD.labels, b"deep")
+    soa = records("child.example.", "SOA", "ns.example. host.example. 1 2 3 4 300")
+    beside = records("other.example.", "SOA", "ns.example. host.example. 1 2 3 4 300")
+    for authority, reason in ((soa, R.DS_NS_BIT_MISSING), (beside, R.DENIAL_MISSING)):
+
+        def answer(
+            question: Question, authority: dns.rrset.RRset = authority
+        ) -> SignedMessage | FetchFailure:
+            return reply(question, [], [authority])
+
+        step = drive(enter_zone(PARENT.zone(), deep, verifier()), answer)
+        assert bogus(step) == [reason]

@@ -391,9 +391,11 @@ class _Entering:
         soas = [rrset for rrset in reply.authority if rrset.rdtype == TYPE_SOA]
         if self.labels != parent.labels and any(s.owner_labels == self.labels for s in soas):
             return DnssecReason.DS_FROM_CHILD
-        if any(is_below(s.owner_labels, parent.labels) for s in soas if not s.rrsigs):
-            # Of a zone in between, which was passed because the zone above denies it.
-            return DnssecReason.DS_NS_BIT_MISSING
+        for soa in soas:
+            between = is_below(soa.owner_labels, parent.labels)
+            if between and not soa.rrsigs and is_below(self.labels, soa.owner_labels):
+                # Of a zone that was passed because the zone above denies it.
+                return DnssecReason.DS_NS_BIT_MISSING
         referral = any(
             rrset.rdtype == TYPE_NS and rrset.owner_labels == self.labels
             for rrset in reply.authority

@@ -65,6 +65,7 @@ class SqliteStore:
 
         ``new_id`` becomes the ``run_id`` of a file that is made now (default: random). Raises
         StoreError when the file cannot be made, is in use, damaged, of a later version or not ours.
+        ``is_new`` then says that nothing was ever committed, and ``rebuild`` may be called.
         """
         self.path = path
         self._guard = threading.Lock()
@@ -72,8 +73,10 @@ class SqliteStore:
         try:
             with self._explained("open the state file"):
                 self._prepare()
-                self.is_new = self._migrate(new_id or f"m-{secrets.token_hex(6)}")
+                self._migrate(new_id or f"m-{secrets.token_hex(6)}")
                 self._check_whole()
+                # Not whether it was made now: whoever made it may have died before he used it.
+                self.is_new = self._is_empty("states") and self._is_empty("schedule")
                 self._sync_directory()
                 self._inode = os.stat(path).st_ino
                 self.run_id = str(self._meta("run_id"))
@@ -159,7 +162,7 @@ class SqliteStore:
         Raises ValueError when the file has states already, StoreError when it cannot be written.
         """
         with self._transaction("rebuild the state"):
-            if self._one("SELECT count(*) FROM (SELECT 1 FROM states LIMIT 1)"):
+            if not self._is_empty("states"):
                 raise ValueError(f"{self.path} has states already")
             self._put_states(states)
 
@@ -294,8 +297,8 @@ class SqliteStore:
         execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         execute(f"PRAGMA journal_size_limit = {LOG_SIZE_LIMIT}")
 
-    def _migrate(self, new_id: str) -> bool:
-        """Bring the tables to this version; returns whether the file is new."""
+    def _migrate(self, new_id: str) -> None:
+        """Bring the tables to this version."""
         execute = self._connection.execute
         execute("BEGIN EXCLUSIVE")
         version: int = self._one("PRAGMA user_version")
@@ -307,7 +310,6 @@ class SqliteStore:
             execute(f"PRAGMA application_id = {APPLICATION_ID}")
         execute(f"PRAGMA user_version = {VERSION}")
         execute("COMMIT")
-        return version == 0
 
     def _check_whole(self) -> None:
         """Raise StoreError when the file is damaged or its directory cannot be synced."""
@@ -370,6 +372,9 @@ class SqliteStore:
         if free > FREE_PAGES_KEPT and free * 2 > self._one("PRAGMA page_count"):
             # Not execute(), which takes only the first of its steps, a page each.
             self._connection.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES_KEPT})")
+
+    def _is_empty(self, table: str) -> bool:
+        return self._connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is None  # noqa: S608
 
     def _many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         self._connection.executemany(statement, rows)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from exporters.document import load_schema
+from exporters.history.verification import SEVERITIES, FindingKind
 from exporters.schema import (
     OWN_METRICS,
     RESULT_METRICS,
@@ -149,3 +150,18 @@ def test_every_key_of_the_schema_is_required_and_explained() -> None:
         assert value["description"].endswith("."), name
     for holder in [schema, *schema["$defs"].values()]:
         assert sorted(holder["required"]) == sorted(holder["properties"])
+
+
+def test_what_makes_a_row_unique_is_documented() -> None:
+    """Whoever reads while files are merged needs it."""
+    text = (DOCS / "history.md").read_text()
+    for table in TABLES:
+        keys = ", ".join(f"`{name}`" for name in table.unique_by)
+        assert f"| `{table.name}` | {keys} |" in text
+
+
+def test_every_finding_about_a_history_is_documented() -> None:
+    """With its severity."""
+    text = (DOCS / "history.md").read_text()
+    for kind in FindingKind:
+        assert f"| `{kind}` | {SEVERITIES[kind]} |" in text

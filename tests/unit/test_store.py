@@ -457,6 +457,18 @@ def test_a_new_file_can_begin_with_states_from_the_history(store: SqliteStore) -
     assert len(store.load().states) == 2
 
 
+def test_a_file_that_was_made_and_never_used_is_still_new(store: SqliteStore, path: Path) -> None:
+    """A service killed between making it and rebuilding its states would else forget them all."""
+    store.close()
+    again = SqliteStore(path)
+    assert again.is_new
+    again.rebuild([state()])
+    again.close()
+    third = SqliteStore(path)
+    assert not third.is_new
+    third.close()
+
+
 def test_commits_are_synced_to_the_disk(store: SqliteStore) -> None:
     """Write-ahead log, synchronous FULL, one process: what the docstring promises."""
     pragma = {

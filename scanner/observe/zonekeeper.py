@@ -9,14 +9,17 @@ Rules
   the same question, an hour at most.
 - Signatures are those seen in the last hour, a bounded number of them for a zone; of a top-level
   domain these are the DS records of domains checked lately.
+- A name that is proven absent by one answer and has records in another, within a minute, is told:
+  its servers are not in step (some do so for AAAA alone, which breaks resolvers by RFC 8020).
 - How late a zone renews its signatures is learnt from looks at the same record set.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from scanner.judge.dnssec.findings import finding
 from scanner.judge.dnssec.forecast import Signed, ZoneHabits, signed_of
 from scanner.judge.dnssec.zonefacts import answer_findings, zone_at_fault, zone_observation
 from scanner.model.dnssec import ChainLink, CheckedRRset, DnssecFinding, LinkKind, Validation
@@ -24,7 +27,9 @@ from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name, labels_of, parent_of
 from scanner.model.observation import Question
 from scanner.model.ports import Clock
+from scanner.model.vocabulary import DnssecStatus, LookupOutcome
 from scanner.model.zones import ZoneObservation
+from scanner.wire.dnsrdata import TYPE_CODES
 
 RRsetKey = tuple[Name, int]
 
@@ -42,6 +47,10 @@ class KeeperLimits:
     """How long a signature or a bogus answer counts without being seen again."""
     max_zone_age: timedelta = timedelta(days=1)
     """How long a zone is known without being seen again; longer than any answer is cached."""
+    max_names: int = 4_096
+    """Names whose existence is remembered, to see whether another answer denies it."""
+    max_step: timedelta = timedelta(minutes=1)
+    """How far apart two answers may be that contradict each other; zones do change."""
     max_staleness: timedelta = timedelta(minutes=1)
     """How old what is told of a zone may be while its keys are the same; the root and top-level
     domains are asked for with every check."""
@@ -80,6 +89,7 @@ class ZoneKeeper:
         self._at = at
         self._limits = limits or KeeperLimits()
         self._zones: OrderedDict[Name, _Zone] = OrderedDict()
+        self._existence: OrderedDict[Name, tuple[bool, datetime]] = OrderedDict()
 
     def take(self, validation: Validation) -> None:
         """Keep what ``validation`` says of each zone it went through."""
@@ -116,6 +126,7 @@ class ZoneKeeper:
     def forget(self) -> None:
         """Drop everything, when nothing that was seen can be trusted."""
         self._zones.clear()
+        self._existence.clear()
 
     def _take_link(self, link: ChainLink, now: datetime) -> None:
         kept = self._zones.get(link.zone)
@@ -145,7 +156,7 @@ class ZoneKeeper:
             kept.signed.popitem(last=False)
 
     def _take_doubts(self, validation: Validation, now: datetime) -> None:
-        findings = answer_findings(validation)
+        findings = (*answer_findings(validation), *self._contradictions(validation, now))
         at_fault = zone_at_fault(validation)
         all_well = not findings and at_fault is None
         for link in validation.chain:
@@ -163,6 +174,27 @@ class ZoneKeeper:
             while len(kept.doubts) > self._limits.max_faults_per_zone:
                 kept.doubts.popitem(last=False)
 
+    def _contradictions(self, validation: Validation, now: datetime) -> Iterator[DnssecFinding]:
+        """Yield that a name is there for one answer and proven absent by another."""
+        question, zone = validation.question, validation.zone
+        exists = _existence(validation)
+        if exists is None or zone is None:
+            return
+        before = self._existence.get(question.name)
+        self._existence[question.name] = exists, now
+        self._existence.move_to_end(question.name)
+        while len(self._existence) > self._limits.max_names:
+            self._existence.popitem(last=False)
+        if before is not None and before[0] != exists and now - before[1] <= self._limits.max_step:
+            values = (("name", question.name),)
+            yield finding(
+                DnssecReason.DENIAL_CONTRADICTS,
+                zone=zone,
+                owner=question.name,
+                rdtype=TYPE_CODES[question.rdtype],
+                values=values,
+            )
+
     def _tell(self, kept: _Zone, now: datetime) -> ZoneObservation:
         told = kept.told
         if told is not None and told.observed_at >= kept.seen_at - self._limits.max_staleness:
@@ -179,3 +211,15 @@ class ZoneKeeper:
             habits=kept.habits,
         )
         return kept.told
+
+
+def _existence(validation: Validation) -> bool | None:
+    """Return whether a secure answer shows that its name exists; None where it does not tell.
+
+    Records made from a wildcard and what an alias leads to say nothing of the name itself.
+    """
+    expanded = any(rrset.wildcard is not None for rrset in validation.rrsets)
+    if validation.status is not DnssecStatus.SECURE or validation.aliases or expanded:
+        return None
+    told = {LookupOutcome.DATA: True, LookupOutcome.NXDOMAIN: False}
+    return told.get(validation.outcome)

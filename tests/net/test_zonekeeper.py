@@ -10,7 +10,7 @@ from scanner.model.dnssec import Validation
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import ROOT, Name
 from scanner.model.observation import Question
-from scanner.model.vocabulary import DnssecStatus, RRType
+from scanner.model.vocabulary import DnssecStatus, LookupOutcome, RRType
 from scanner.model.zones import ZoneObservation
 from scanner.observe.zonekeeper import KeeperLimits, ZoneKeeper
 
@@ -182,3 +182,43 @@ def test_signatures_are_judged_for_the_moment_asked_for() -> None:
     (zone,) = [one for one in keeper.zones_of([EXAMPLE]) if one.zone == EXAMPLE]
     assert [note.reason for note in zone.notes] == [DnssecReason.RRSIG_NEAR_EXPIRY]
     assert zone.observed_at == NOW
+
+
+def _answer(outcome: LookupOutcome, rdtype: RRType, **changes: object) -> Validation:
+    question = Question(Name("mx.example.org"), rdtype)
+    return made.secure(question=question, outcome=outcome, **changes)
+
+
+def test_a_name_that_is_there_for_one_type_only_is_told() -> None:
+    """NXDOMAIN for AAAA beside an address: for who believes it, the name is gone (RFC 8020)."""
+    kept = Kept()
+    kept.take(_answer(LookupOutcome.DATA, RRType.A), _answer(LookupOutcome.NXDOMAIN, RRType.AAAA))
+    zone = kept.zones()[EXAMPLE]
+    assert zone.status is DnssecStatus.SECURE
+    assert [note.reason for note in zone.notes] == [DnssecReason.DENIAL_CONTRADICTS]
+    assert "mx.example.org" in zone.notes[0].message
+
+
+def test_a_name_that_comes_or_goes_is_no_contradiction() -> None:
+    """Minutes apart; nor do a missing type, a wildcard or an unsigned answer contradict."""
+    there = _answer(LookupOutcome.DATA, RRType.A)
+    for other in (
+        _answer(LookupOutcome.NODATA, RRType.AAAA),
+        _answer(LookupOutcome.NXDOMAIN, RRType.AAAA, status=DnssecStatus.INSECURE),
+    ):
+        kept = Kept()
+        kept.take(there, other)
+        assert kept.zones()[EXAMPLE].notes == ()
+    kept = Kept()
+    kept.take(there)
+    kept.take(_answer(LookupOutcome.NXDOMAIN, RRType.AAAA), after=2 * MINUTE)
+    assert kept.zones()[EXAMPLE].notes == ()
+
+
+def test_the_names_remembered_are_bounded() -> None:
+    """The oldest go first."""
+    kept = Kept(max_names=1)
+    other = made.secure(question=Question(Name("other.example.org"), RRType.A))
+    kept.take(_answer(LookupOutcome.DATA, RRType.A), other)
+    kept.take(_answer(LookupOutcome.NXDOMAIN, RRType.AAAA))
+    assert kept.zones()[EXAMPLE].notes == ()

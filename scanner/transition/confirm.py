@@ -142,13 +142,9 @@ def digest(
     if not check.observation.vantage.resolver_trusted:
         key = (EntityType.DOMAIN, str(check.domain))
         return Digest(failing_since=_failing_since(states.get(key), suspicions.get(key)))
+    rules = _Rules(profile, queue_life, confirmation, run_id, labels)
     decisions = {
-        look.key: _decide(
-            states.get(look.key),
-            suspicions.get(look.key),
-            look,
-            _Rules(profile, queue_life, confirmation, run_id, labels),
-        )
+        look.key: _decide(states.get(look.key), suspicions.get(look.key), look, rules)
         for look in looks_of(check, profile)
     }
     return _gathered(states, suspicions, decisions)
@@ -344,7 +340,8 @@ def _believe(
     if doubted:
         doubts = noted(doubts, now, window=window)
     flapping = len(changes) >= policy.flapping_changes
-    after = replace(after, recent_changes=changes, recent_doubts=doubts, flapping=flapping)
+    if (changes, doubts, flapping) != (after.recent_changes, after.recent_doubts, after.flapping):
+        after = replace(after, recent_changes=changes, recent_doubts=doubts, flapping=flapping)
     if transition is not None:
         marks = words(
             changes,

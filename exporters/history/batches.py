@@ -65,7 +65,15 @@ class ParquetBatchWriter:
         digest = _digest(batch.rows)
         if self._stands(target / batch.name, digest):
             return
-        data = arrow.encode(table, decode_rows(table, batch.rows), rows_sha256=digest)
+        try:
+            data = arrow.encode(table, decode_rows(table, batch.rows), rows_sha256=digest)
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            # ValueError and TypeError are bases of what Arrow raises for a value of another type.
+            raise HistoryError(
+                f"{target / batch.name}: a row does not fit the table ({error}), which is a fault "
+                "of danewatch; its rows stay in the state file: please report it",
+                path=target / batch.name,
+            ) from error
         files.write_whole(target, batch.name, data, owner=self._scanner_id)
 
     def close(self) -> None:

@@ -10,7 +10,13 @@ import pytest
 from history_files import Disk, Killed, names_in, rows_of
 from outbox_files import NOW, check_at, maker, transition
 
-from exporters.history import HistoryError, ParquetBatchWriter, ParquetHistory, files
+from exporters.history import (
+    HistoryError,
+    ParquetBatchWriter,
+    ParquetHistory,
+    files,
+    unfinished_run,
+)
 from exporters.schema import TRANSITIONS
 from scanner.model.monitoring import FileBatch
 
@@ -204,6 +210,23 @@ def test_a_table_of_a_later_version_is_told(tmp_path: Path) -> None:
     one.close()
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"{", b"[1]", b"{}", b'{"entity":"a","observed_at":"soon"}', b'{"entity":1,"observed_at":1}'],
+)
+def test_a_row_that_does_not_fit_is_told_as_our_fault(tmp_path: Path, data: bytes) -> None:
+    """As a declared error, so that other files are written; the rows stay where they are."""
+    bad = FileBatch(
+        name="m-1-1.parquet", table="transitions", partition="year=2026", rows=(data, data)
+    )
+    one = writer(tmp_path)
+    with pytest.raises(HistoryError, match="please report it"):
+        one.write_batch(bad)
+    one.write_batch(batch())
+    one.close()
+    assert len(rows_of(tmp_path, TRANSITIONS)) == 2
+
+
 def test_an_identifier_that_cannot_stand_in_a_name_is_refused(tmp_path: Path) -> None:
     """Before anything is written."""
     with pytest.raises(ValueError, match="scanner_id"):
@@ -216,8 +239,6 @@ def test_a_pass_is_never_taken_for_the_service(tmp_path: Path) -> None:
     rows = [made.started(), *made.rows_of(check_at(NOW), (), heartbeat=True)]
     outbox_files.write(tmp_path, rows, "m-1-1")
     assert history_files.rows_of(tmp_path, TRANSITIONS) == []
-    from exporters.history import unfinished_run
-
     assert unfinished_run(tmp_path) is None
     sink = ParquetHistory(tmp_path, run_id="pass", scanner_id="p")
     sink.write([check_at(NOW)])

@@ -249,10 +249,14 @@ class ResultFragments:
     @property
     def backlog(self) -> int:
         """How many pieces the next page will have to make anew."""
+        left_out = {
+            kind: {positions[name] for name in self._left_out if name in positions}
+            for kind, positions in _POSITIONS.items()
+        }
         with self._lock:
             return sum(
-                len(bucket.dirty)
-                for shelf in self._shelves.values()
+                len(bucket.dirty - left_out[kind])
+                for kind, shelf in self._shelves.items()
                 for lane in shelf.lanes
                 for bucket in lane
             )

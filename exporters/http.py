@@ -14,7 +14,9 @@ never sees a traceback. TLS and passwords: ``exporters.webconfig`` and ``exporte
 
 import asyncio
 import html
+import ipaddress
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -159,6 +161,9 @@ class MetricsServer:
         """Bind, serve, and return the address. Raises OSError."""
         host, _, port = self._listen.rpartition(":")
         self._address = self._thread.start(host.strip("[]"), int(port))
+        warning = exposure_of(self._address[0], self._protection())
+        if warning is not None:
+            _logger.warning("%s", warning)
         return self._address
 
     def stop(self) -> None:
@@ -184,7 +189,7 @@ class MetricsServer:
         return self._keeper.current()
 
     def _application(self) -> Starlette:
-        return Starlette(
+        application = Starlette(
             routes=[
                 Route("/", self._landing),
                 Route("/metrics", self._metrics),
@@ -194,6 +199,8 @@ class MetricsServer:
                 Route("/-/reload", self._reload, methods=["POST", "PUT"]),
             ]
         )
+        application.router.redirect_slashes = False  # to an address made of the client's words
+        return application
 
     async def _in_thread(self, function: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, function)
@@ -336,6 +343,17 @@ _LANDING = """<!DOCTYPE html>
 </body>
 </html>
 """
+
+
+def exposure_of(address: str, protection: Protection) -> str | None:
+    """Return a warning when a page at ``address`` is less protected than its place asks for."""
+    if ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        return None
+    if protection.context is None:
+        return f"the page at {address} has no TLS: whoever is on the way can read and change it"
+    if not protection.users and protection.context.verify_mode is not ssl.CERT_REQUIRED:
+        return f"the page at {address} has no passwords: whoever reaches it can use it"
+    return None
 
 
 def _sentence(status: int, sentence: str) -> Response:

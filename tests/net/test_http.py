@@ -27,8 +27,10 @@ from exporters.http import (
     MetricsServer,
     ProbeUnavailableError,
     WebConfigError,
+    exposure_of,
 )
 from exporters.own_metrics import OwnMetrics
+from exporters.webconfig import Protection
 from scanner.model.names import Name
 from scanner.model.verdict import Check
 
@@ -432,8 +434,8 @@ class TestOtherPaths:
         "path", ["/metric", "/-/", "/../etc/passwd", "/%00", "//", "/metrics/"]
     )
     def test_other_paths_are_not_found(self, site: Site, path: str) -> None:
-        """404, or a redirect of a trailing slash to the page itself."""
-        assert site.ask(path).status in (404, 307)
+        """404, and no redirect either."""
+        assert site.ask(path).status == 404
 
     @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH", "OPTIONS", "BREW"])
     def test_other_methods_are_not_allowed(self, site: Site, method: str) -> None:
@@ -613,6 +615,33 @@ class TestTheServer:
         """Before anything runs."""
         with pytest.raises(OSError, match="in use"):
             serve(listen=f"127.0.0.1:{site.port}")
+
+    @pytest.mark.parametrize(
+        ("address", "tls", "users", "verify", "words"),
+        [
+            ("127.0.0.1", False, {}, ssl.CERT_NONE, None),
+            ("::1", False, {}, ssl.CERT_NONE, None),
+            ("0.0.0.0", False, {"a": "b"}, ssl.CERT_NONE, "has no TLS"),
+            ("fe80::1%eth0", True, {}, ssl.CERT_NONE, "has no passwords"),
+            ("192.0.2.1", True, {}, ssl.CERT_REQUIRED, None),
+            ("192.0.2.1", True, {"a": "b"}, ssl.CERT_NONE, None),
+        ],
+    )
+    def test_an_exposed_page_is_warned_of(
+        self,
+        address: str,
+        tls: bool,
+        users: dict[str, str],
+        verify: ssl.VerifyMode,
+        words: str | None,
+    ) -> None:
+        """Anything but loopback should have TLS, and passwords or certificates of clients."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
+        if context is not None:
+            context.verify_mode = verify
+        warning = exposure_of(address, Protection(context=context, users=users))
+        assert (warning is None) == (words is None)
+        assert (words or "") in (warning or "")
 
     def test_ipv6_is_served(self, serve: Serve) -> None:
         """In brackets, as everywhere."""

@@ -473,6 +473,13 @@ class TestTooManySeries:
         page = board_of(*ALL).page()
         assert page.truncated == ()
 
+    def test_what_is_left_out_is_no_backlog(self) -> None:
+        """Otherwise it would be worked at for ever."""
+        board = board_of(*some_domains(10), max_series=10)
+        assert board.backlog > 0
+        board.prepare()
+        assert board.backlog == 0
+
     def test_what_was_left_out_comes_back(self) -> None:
         """When domains are removed."""
         board = board_of(*ALL, max_series=board_of(*ALL).page().series - 1)

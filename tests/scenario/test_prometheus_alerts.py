@@ -71,14 +71,14 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     directory = tmp_path_factory.mktemp("monitoring")
     seen = trio.run(lambda: looks(*FAULTS))
     page, shown = Page(), ShownResults()
+    shown.show(list(seen[0].values()))
+    page.text = shown.text()
     try:
         alertmanager = Alertmanager(directory / "alertmanager")
         try:
             prometheus = Prometheus(directory / "prometheus", [page.address], alertmanager.address)
             try:
-                running = Monitored(page, shown, prometheus, alertmanager, seen)
-                running.show(0)
-                yield running
+                yield Monitored(page, shown, prometheus, alertmanager, seen)
             finally:
                 prometheus.stop()
         finally:

@@ -66,8 +66,6 @@ class Prometheus:
 
     def __init__(self, directory: Path, targets: Sequence[str], alertmanager: str) -> None:
         directory.mkdir()
-        for path in ALERTS.glob("*.rules.yml"):
-            (directory / path.name).write_text(quick(path.read_text("utf-8")))
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(directory / "*.rules.yml")],
@@ -89,9 +87,17 @@ class Prometheus:
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address={self._address}",
                 "--rules.alert.resend-delay=1s",
+                "--web.enable-lifecycle",
             ],
             ready="Server is ready to receive web requests",
         )
+        # Rules come once the page was scraped: with waits as short as these, danewatch would seem
+        # to be gone before.
+        wait_for(lambda: self.values("sum(up)"), [str(len(targets))])
+        for path in ALERTS.glob("*.rules.yml"):
+            (directory / path.name).write_text(quick(path.read_text("utf-8")))
+        with urllib.request.urlopen(f"http://{self._address}/-/reload", data=b"", timeout=30):
+            pass
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """Return the samples of an instant query. Raises ValueError when Prometheus refuses it."""

@@ -69,6 +69,7 @@ def test_imports_go_down_the_layers_only() -> None:
         ("exporters/planted.py", "import scanner.judge", "exporters and targets see the nouns"),
         ("targets/planted.py", "import scanner.wire", "exporters and targets see the nouns"),
         ("scanner/lab/planted.py", "import scanner.judge", "the lab is an independent witness"),
+        ("scanner/store/planted.py", "import scanner.judge", "the state file knows the nouns"),
     ],
 )
 def test_a_planted_import_is_found(

@@ -202,4 +202,14 @@ def test_the_state_file_agrees_with_the_history(killed_often: dict[str, Any]) ->
     assert {key: (state.status, state.phase, state.since) for key, state in rebuilt.items()} == {
         key: (state.status, state.phase, state.since) for key, state in stored.states.items()
     }
-    assert rows_of(killed_often["history"], RUNS) == []
+
+
+def test_every_life_that_lasted_is_told_and_one_ended_in_order(
+    killed_often: dict[str, Any],
+) -> None:
+    """A start without a stop is a crash."""
+    rows = rows_of(killed_often["history"], RUNS)
+    outcomes = Counter(row["outcome"] for row in rows)
+    assert outcomes["stopped"] == 1
+    assert KILLS // 2 < outcomes["started"] <= KILLS + 1
+    assert len({(row["run_id"], row["outcome"]) for row in rows}) == len(rows)

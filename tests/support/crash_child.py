@@ -14,6 +14,7 @@ import functools
 import json
 import os
 import random
+import secrets
 import select
 import signal
 import sys
@@ -38,6 +39,7 @@ from exporters.history import (
 )
 from exporters.schema import TABLES
 from scanner.model.meter import NullMeter
+from scanner.model.monitoring import Commit
 from scanner.model.ports import Target
 from scanner.model.verdict import AddressFacts, Check, HostFacts, Judged
 from scanner.run.clock import ScaledClock
@@ -170,10 +172,11 @@ async def live(directory: Path, deadly: Deadly, *, to_the_end: bool) -> float:
     world = StoryWorld(clock=clock, hosts=DOMAINS, keep_looks=False)
     history = directory / "history"
     maker = OutboxRowMaker(
-        RunFacts(run_id=store.run_id, scanner_id="s", started_at=now),
+        RunFacts(run_id=f"life-{secrets.token_hex(4)}", scanner_id="s", started_at=now),
         known_certificates=known_certificates(history),
         pending_certificates=store.pending_of("certificates"),
     )
+    store.commit([Commit(rows=(maker.started(),))])
     writer = ParquetBatchWriter(history, scanner_id="s")
     monitor = Monitor(
         MonitorPorts(
@@ -200,6 +203,7 @@ async def live(directory: Path, deadly: Deadly, *, to_the_end: bool) -> float:
             await trio.sleep_forever()
         world.calm_after = world.seconds()
         await trio.sleep(48 * HOUR)
+        store.commit([Commit(rows=(maker.stopped(clock.now()),))])
         monitor.stop(grace_seconds=60)
     writer.close()
     store.close()

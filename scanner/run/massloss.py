@@ -102,6 +102,7 @@ class MassLossGuard:
         self._policy = policy or MassLossPolicy()
         self._looks: deque[Look] = deque(maxlen=self._policy.max_looks)
         self._lost = 0
+        self._lost_domains: set[Name] = set()
         self._short: deque[Look] = deque(maxlen=self._policy.max_looks)
         self._in_a_row = 0
         self._suspicion: str | None = None
@@ -115,11 +116,15 @@ class MassLossGuard:
         return self._suspicion
 
     def note(self, look: Look) -> None:
-        """Take in one look; a domain counts as lost once, when it turns from fine."""
+        """Take in one look; a domain that flaps counts as lost once in a window."""
+        if look.lost and look.domain in self._lost_domains:
+            return
         if len(self._looks) == self._policy.max_looks:
             self._drop_first()
         self._looks.append(look)
-        self._lost += look.lost
+        if look.lost:
+            self._lost += 1
+            self._lost_domains.add(look.domain)
         while self._looks[0].at < look.at - self._policy.window:
             self._drop_first()
         self._short.append(look)
@@ -171,13 +176,17 @@ class MassLossGuard:
         """Begin anew: what was seen so far is worth nothing."""
         self._looks.clear()
         self._lost = 0
+        self._lost_domains.clear()
         self._short.clear()
         self._in_a_row = 0
         self._suspicion = None
         self._examined_at = None
 
     def _drop_first(self) -> None:
-        self._lost -= self._looks.popleft().lost
+        dropped = self._looks.popleft()
+        if dropped.lost:
+            self._lost -= 1
+            self._lost_domains.discard(dropped.domain)
 
     def _is_due(self, at: datetime) -> bool:
         """Return whether to look for causes: they were not found, or not lately."""

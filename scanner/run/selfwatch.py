@@ -26,6 +26,7 @@ that were lost and domains that were not (the controls) are looked at afresh, pa
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -57,6 +58,9 @@ from scanner.run.selfstatus import (
 from scanner.transition.confirm import Digest
 
 _log = logging.getLogger("danewatch.selfwatch")
+
+HURRY_SHARE = 1 / 12
+"""The least time from one test to the next, as a share of the interval: five seconds."""
 
 
 class SelfTests(Protocol):
@@ -149,6 +153,7 @@ class SelfWatch:
         self._controls = Controls()
         self._control_wanted = False
         self._fruitless = 0
+        self._visited_at = -math.inf
         self._believed: dict[str, str] = {}
         self._fast: frozenset[Name] = frozenset()
         self._offset: timedelta | None = None
@@ -180,26 +185,43 @@ class SelfWatch:
 
     async def run(self) -> None:
         """Test ourselves for ever."""
+        policy = self._policy
         while True:
+            began_at = trio.current_time()
             self._hurry = trio.Event()
             await self.test()
             blind = self.closed() is not None
-            policy = self._policy
             with trio.move_on_after(
                 policy.blind_interval_seconds if blind else policy.interval_seconds
             ):
                 await self._hurry.wait()
+                await trio.sleep_until(began_at + policy.interval_seconds * HURRY_SHARE)
 
     async def test(self) -> SelfStatus:
         """Test ourselves once, act on it, and return what it came to."""
         seen = await self._look_at_ourselves()
         status = decide(seen, self._status, policy=self._policy.decision)
-        if self._control_wanted and not status.reasons:
+        if self._guard.suspicion is not None and not self._only_mass_loss(status):
+            # Here is what the losses came from; what was seen meanwhile is worth nothing.
+            self._guard.clear()
+            self._trial = None
+            seen = replace(seen, mass_loss=None)
+            status = decide(seen, self._status, policy=self._policy.decision)
+        if self._control_wanted and not status.reasons and self._may_visit():
             await self._look_at_controls()
-        if self._guard.suspicion is not None and self._only_mass_loss(status):
+        suspected = self._guard.suspicion is not None
+        if suspected and self._only_mass_loss(status) and self._may_visit():
             status = await self._try_mass_loss(seen, status)
         self._become(status)
         return status
+
+    def _may_visit(self) -> bool:
+        """Return whether partners may be visited for our own sake: once in an interval, no more."""
+        now = trio.current_time()
+        if now < self._visited_at + self._policy.interval_seconds:
+            return False
+        self._visited_at = now
+        return True
 
     def seed(self, states: Mapping[EntityKey, State]) -> None:
         """Take in what is believed of domains from before a restart."""
@@ -388,7 +410,9 @@ class SelfWatch:
         trial = self._trial = self._trial or self._new_trial(seen.tested_at)
         lost = await self._still_worse(trial.lost)
         fine = [not worse for worse in await self._still_worse(trial.controls)]
-        if not lost or 2 * sum(lost) < len(lost):
+        if not lost and trial.lost:
+            return status  # none of them could be judged
+        if 2 * sum(lost) < len(lost) or not trial.lost:
             _log.info("mass loss: most of the lost domains are fine again, beginning anew")
             return self._end_trial(seen, acquitted=False)
         controlled = len(fine) >= self._policy.least_controls
@@ -406,12 +430,11 @@ class SelfWatch:
 
     def _new_trial(self, now: datetime) -> _Trial:
         lost = [look for look in reversed(self._guard.since_onset()) if look.lost]
+        sample = tuple(look.domain for look in diverse(lost, self._policy.sample))
         everybody = {look.domain for look in lost}
-        return _Trial(
-            since=now,
-            lost=tuple(look.domain for look in diverse(lost, self._policy.sample)),
-            controls=self._controls.pick(self._policy.controls, but=everybody),
-        )
+        controls = self._controls.pick(self._policy.controls, but=everybody)
+        # Without a loss it was the controls that raised the suspicion.
+        return _Trial(since=now, lost=sample or controls, controls=controls)
 
     async def _still_worse(self, domains: Sequence[Name]) -> list[bool]:
         """Return, for each domain that could be judged afresh, whether it is worse than before."""

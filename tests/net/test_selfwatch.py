@@ -363,6 +363,7 @@ class TestControls:
         assert not scene.partners.look("a.test", DOWN)
         scene.tests.judged = {}
         for _ in range(2):
+            await trio.sleep(60)
             await scene.watch.test()
         assert scene.watch.closed() is None
 
@@ -408,6 +409,25 @@ class TestControls:
             await scene.watch.test()
             await trio.sleep(60)
         assert held == 3
+
+    async def test_partners_are_visited_for_our_own_sake_once_a_minute_at_most(
+        self, autojump_clock
+    ) -> None:
+        """However many changes wait for a control, and however often we test ourselves."""
+        scene = Scene()
+        domains = [f"d{n}.test" for n in range(30)]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.watch.run)
+            await scene.watch.wait_open()
+            for domain in domains:
+                scene.partners.look(domain)
+            for turn in range(120):
+                await trio.sleep(10)
+                scene.partners.look("d0.test", DOWN if turn % 2 else sample.AUTHENTICATED)
+            nursery.cancel_scope.cancel()
+        assert 0 < len(scene.tests.looked_at) <= 3 * 21
+        gaps = [b - a for a, b in zip(scene.tests.times, scene.tests.times[1:], strict=False)]
+        assert min(gaps) >= 5.0
 
     async def test_forgotten_domains_are_no_controls(self, autojump_clock) -> None:
         """They left the list."""
@@ -475,19 +495,34 @@ class TestMassLoss:
         assert scene.watch.closed() is None
 
     async def test_it_is_us_as_long_as_the_controls_fail_too(self, autojump_clock) -> None:
-        """Checks pause, and every quarter of a minute the sample is looked at again."""
+        """Checks pause, and every minute the sample is looked at again."""
         scene = Scene()
         lost = await self.everybody_is_lost(scene)
         scene.tests.judged = {Name(f"d{n}.test"): DOWN for n in range(12)}
         for _ in range(10):
+            await trio.sleep(60)
             await scene.watch.test()
             assert scene.reasons() == [BlindReason.MASS_LOSS_SUSPECTED]
         assert scene.meter.get(OwnMetric.MASS_LOSS_SUSPECTED) == 1.0
         scene.tests.judged = {}
         for _ in range(2):
+            await trio.sleep(60)
             await scene.watch.test()
         assert scene.watch.closed() is None
         assert scene.partners.look(lost[0])
+
+    async def test_a_cause_that_a_test_shows_ends_the_suspicion(self, autojump_clock) -> None:
+        """The resolver was down: that is the reason, and the only one."""
+        scene = Scene()
+        await self.everybody_is_lost(scene)
+        scene.tests.resolver = BAD
+        await scene.watch.test()
+        assert scene.reasons() == [BlindReason.RESOLVER_DOWN]
+        assert scene.meter.get(OwnMetric.MASS_LOSS_SUSPECTED) == 0.0
+        scene.tests.resolver = GOOD
+        for _ in range(2):
+            await scene.watch.test()
+        assert scene.watch.closed() is None
 
     async def test_losses_that_stand_beside_controls_that_are_fine_are_believed(
         self, autojump_clock
@@ -498,6 +533,7 @@ class TestMassLoss:
         scene.tests.judged = dict.fromkeys(lost, DOWN)
         rounds = 0
         while scene.watch.closed() is not None:
+            await trio.sleep(60)
             await scene.watch.test()
             rounds += 1
         assert rounds == 3

@@ -249,3 +249,14 @@ def test_a_sample_shares_as_few_operators_as_possible() -> None:
         "d4.nl",
     ]
     assert len(diverse(seen, 20)) == 9
+
+
+def test_a_domain_that_flaps_is_one_loss() -> None:
+    """However often it comes and goes."""
+    guard = MassLossGuard()
+    domain, causes = partner(1)
+    for turn in range(200):
+        at = NOW + turn * timedelta(seconds=5)
+        guard.note(Look(domain=domain, at=at, lost=turn % 2 == 0, causes=causes))
+        guard.note(Look(domain=domain, at=at, lost=True, causes=causes))
+    assert guard.suspicion is None

@@ -23,6 +23,9 @@ NO_MAIL = "instance_domain:danewatch_domain_up:nomail7d"
 BOUNCING = 'danewatch_domain_phase{phase="bouncing"}'
 LOOKBACK = "[7d:3h]"
 """How far back protection is remembered, and in which steps: 56 looks instead of ten thousand."""
+PLAIN_OUTCOMES = "encrypted|opportunistic-tls|opportunistic-clear"
+PLAIN_VERDICTS = "encrypted|opportunistic"
+"""Mail goes on without DANE. What fails, or could not be seen, has lost nothing yet."""
 LOST_ZONE = "instance_zone:danewatch_zone_secure:lost7d"
 LOST_MX = "instance_mx:danewatch_mx_addresses_authenticated:lost7d"
 LOST_DOMAIN = "instance_domain:danewatch_domain_mx_hosts_authenticated:lost7d"
@@ -211,7 +214,7 @@ SLOW = Group(
                 danewatch_mx_addresses_authenticated == 0
                 and {_ON_MX} danewatch_mx_up == 1
                 and {_ON_MX} max_over_time(danewatch_mx_addresses_authenticated{LOOKBACK}) > 0
-                unless {_ON_MX} danewatch_mx_outcome{{outcome="inconclusive"}}
+                and {_ON_MX} danewatch_mx_outcome{{outcome=~"{PLAIN_OUTCOMES}"}}
                 """,
                 "mx",
             ),
@@ -226,7 +229,7 @@ SLOW = Group(
                 and {_ON_DOMAIN} danewatch_domain_up == 1
                 and {_ON_DOMAIN}
                   max_over_time(danewatch_domain_mx_hosts_authenticated{LOOKBACK}) > 0
-                unless {_ON_DOMAIN} danewatch_domain_verdict{{verdict="inconclusive"}}
+                and {_ON_DOMAIN} danewatch_domain_verdict{{verdict=~"{PLAIN_VERDICTS}"}}
                 """,
                 "domain",
             ),

@@ -1,13 +1,15 @@
 """Every alert under ``promtool test rules``: firing, silence, restart, recovery, blindness."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from alert_cases import ENDING_CASES, MAIL_CASES, PROTECTION_CASES, Case
+from alert_cases import ENDING_CASES, MAIL_CASES, PROTECTION_CASES, SOUND, SUSPECTED, Case
 from alert_cases_scanner import SCANNER_CASES
-from alert_timelines import Kind, groups_of, kinds_of
+from alert_timelines import BASE, Kind, groups_of, kinds_of, silent_group
 from real_processes import program
 
 from grafana.builder.catalogue import ALERT_GROUPS, ALERTS
@@ -50,14 +52,28 @@ def test_the_alert_fires_when_it_must_and_only_then(case: Case, tmp_path: Path) 
         files = [tmp_path / "alone.rules.yml"]
         group = Group(name="alone", rules=[case.alert])
         files[0].write_text(to_yaml(rule_file([group])))
-    test_file = tmp_path / "test.yml"
+    assert_tested(tmp_path, files, groups_of(case), minutes=case.interval_minutes)
+
+
+def test_what_is_only_suspected_raises_nothing(tmp_path: Path) -> None:
+    """The last look shows a failure; until a second one confirms it, no partner is accused."""
+    group = silent_group("suspected", {**BASE, **SOUND}, {**BASE, **SUSPECTED})
+    assert_tested(tmp_path, sorted(RULES.glob("*.rules.yml")), [group], minutes=5)
+
+
+def assert_tested(
+    directory: Path, files: Sequence[Path], groups: Sequence[Any], *, minutes: int
+) -> None:
+    """Run promtool over test groups, with an evaluation every ``minutes``."""
+    order = [group.name for group in (*RECORDING_GROUPS, *ALERT_GROUPS)]
+    test_file = directory / "test.yml"
     test_file.write_text(
         yaml.safe_dump(
             {
                 "rule_files": [str(path) for path in files],
-                "evaluation_interval": f"{case.interval_minutes}m",
-                "group_eval_order": [group.name for group in (*RECORDING_GROUPS, *ALERT_GROUPS)],
-                "tests": groups_of(case),
+                "evaluation_interval": f"{minutes}m",
+                "group_eval_order": order,
+                "tests": list(groups),
             }
         )
     )

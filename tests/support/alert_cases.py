@@ -204,10 +204,46 @@ MAIL_CASES = (
 _PAST = 4 * 60
 _SIGNED = zone("zone_secure", 1) | zone("zone_bogus", 0)
 _UNSIGNED = zone("zone_secure", 0) | zone("zone_bogus", 0)
-_MX_AUTHENTICATED = mx("mx_addresses_authenticated", 2) | mx("mx_up", 1)
-_MX_PLAIN = mx("mx_addresses_authenticated", 0) | mx("mx_up", 1)
-_PARTNERS_AUTHENTICATED = partners("domain_mx_hosts_authenticated", 1) | partners("domain_up", 1)
-_PARTNERS_PLAIN = partners("domain_mx_hosts_authenticated", 0) | partners("domain_up", 1)
+_MX_AUTHENTICATED = (
+    mx("mx_addresses_authenticated", 2) | mx("mx_up", 1) | mx("mx_outcome", outcome="authenticated")
+)
+_MX_PLAIN = (
+    mx("mx_addresses_authenticated", 0)
+    | mx("mx_up", 1)
+    | mx("mx_outcome", outcome="opportunistic-tls")
+)
+_ONE_AUTHENTICATED = (
+    one("domain_mx_hosts_authenticated", 1)
+    | one("domain_up", 1)
+    | one("domain_verdict", verdict="protected")
+)
+_ONE_PLAIN = (
+    one("domain_mx_hosts_authenticated", 0)
+    | one("domain_up", 1)
+    | one("domain_verdict", verdict="opportunistic")
+)
+_PARTNERS_AUTHENTICATED = (
+    partners("domain_mx_hosts_authenticated", 1)
+    | partners("domain_up", 1)
+    | partners("domain_verdict", verdict="protected")
+)
+_PARTNERS_PLAIN = (
+    partners("domain_mx_hosts_authenticated", 0)
+    | partners("domain_up", 1)
+    | partners("domain_verdict", verdict="opportunistic")
+)
+SOUND = _SIGNED | _MX_AUTHENTICATED | _PARTNERS_AUTHENTICATED | DELIVERED | zone("zone_bogus", 0)
+SUSPECTED = (
+    SOUND
+    | dict.fromkeys((*_MX_AUTHENTICATED, *_PARTNERS_AUTHENTICATED))
+    | mx("mx_addresses_authenticated", 0)
+    | mx("mx_up", 1)
+    | mx("mx_outcome", outcome="failed")
+    | partners("domain_mx_hosts_authenticated", 0)
+    | partners("domain_up", 1)
+    | partners("domain_verdict", verdict="blocked")
+)
+"""A failure that the last look shows and nobody has confirmed."""
 
 PROTECTION_CASES = (
     Case(
@@ -235,16 +271,8 @@ PROTECTION_CASES = (
     Case(
         name="DanewatchDomainProtectionLost",
         severity=Severity.WARNING,
-        wrong=_SIGNED
-        | _MX_AUTHENTICATED
-        | one("domain_mx_hosts_authenticated", 0)
-        | one("domain_up", 1)
-        | OF_ONE,
-        right=_SIGNED
-        | _MX_AUTHENTICATED
-        | one("domain_mx_hosts_authenticated", 1)
-        | one("domain_up", 1)
-        | OF_ONE,
+        wrong=_SIGNED | _MX_AUTHENTICATED | _ONE_PLAIN | OF_ONE,
+        right=_SIGNED | _MX_AUTHENTICATED | _ONE_AUTHENTICATED | OF_ONE,
         past_minutes=_PAST,
         labels=DOMAIN_LABELS,
         summary="Mail for a.example is no longer protected by DANE.",

@@ -95,6 +95,28 @@ def groups_of(case: Case) -> list[dict[str, Any]]:
     ]
 
 
+def silent_group(name: str, before: Mapping[str, Value], after: Mapping[str, Value]) -> Any:
+    """Return a test group in which ``before`` lasts four hours, ``after`` as long, and no alert
+    fires."""
+    step, lasting = 5, 240 // 5
+    return {
+        "name": name,
+        "interval": f"{step}m",
+        "input_series": [
+            {
+                "series": _placed(series),
+                "values": f"{_samples(before.get(series), lasting)} "
+                f"{_samples(after.get(series), lasting)}",
+            }
+            for series in sorted({**before, **after})
+        ],
+        "promql_expr_test": [
+            {"expr": FIRING, "eval_time": f"{minute}m", "exp_samples": []}
+            for minute in range(0, 2 * 240, 15)
+        ],
+    }
+
+
 def minutes_of(duration: str) -> int:
     """Return ``5m``, ``1h`` or ``1d`` in minutes."""
     return int(duration[:-1]) * {"m": 1, "h": 60, "d": 1_440}[duration[-1]]

@@ -299,6 +299,20 @@ def was_merged(path: Path) -> bool:
         raise HistoryError(_explain("read", listed, error), path=listed) from error
 
 
+def size_and_time(path: Path) -> tuple[int, int] | None:
+    """Return the size of a file and when it was changed, in nanoseconds; None if it is not there.
+
+    Raises HistoryError.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HistoryError(_explain("look at", path, error), path=path) from error
+    return status.st_size, status.st_mtime_ns
+
+
 def remove(path: Path) -> None:
     """Remove one file; one that is gone already is fine. Raises HistoryError."""
     try:

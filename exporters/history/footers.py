@@ -45,8 +45,8 @@ def read_facts(path: Path, table: Table) -> FileFacts:
     import pyarrow
     import pyarrow.parquet
 
-    status = path.stat()
     try:
+        status = path.stat()
         with pyarrow.parquet.ParquetFile(path) as file:
             check_shape(path, table, file.schema_arrow)
             first, last = _times(file, table)

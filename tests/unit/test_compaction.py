@@ -18,7 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from outbox_files import NOW, OLD, check_at, maker, write, write_days
 
-from exporters.history import CompactionLimits, HistoryError, arrow, compact, files, verify
+from exporters.history import (
+    CompactionLimits,
+    HistoryError,
+    arrow,
+    compact,
+    compaction,
+    files,
+    verify,
+)
 from exporters.history.compaction import OWNER, plan_merges
 from exporters.history.footers import FileFacts, read_facts, read_whole
 from exporters.schema import DOMAIN_CHECKS, HOST_CHECKS, TABLES, TRANSITIONS, Table
@@ -294,6 +302,36 @@ def test_a_written_file_that_reads_differently_is_not_published(
     assert set(names_in(history)) - set(before) == {".~compact.lock"}
 
 
+def test_a_footer_that_lies_about_its_rows_is_found(
+    history: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was counted and what was read must agree before anything is removed."""
+    real = read_whole
+    monkeypatch.setattr(compaction, "read_whole", lambda path, table: real(path, table).slice(0, 0))
+    before = names_in(history)
+    report = compact(history, DOMAIN_CHECKS, MIDNIGHT + timedelta(days=9))
+    assert report.merges == []
+    assert len(report.problems) == 4
+    assert "its footers say 9" in str(report.problems[0])
+    assert set(names_in(history)) - set(before) == {".~compact.lock"}
+
+
+def test_a_file_that_may_not_be_looked_at_is_a_declared_error(
+    history: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like any other that the file system refuses."""
+
+    def refuse(path: Path, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (path, *_) = files.data_files(history, DOMAIN_CHECKS)
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(HistoryError, match="the right to write"):
+        files.size_and_time(path)
+    with pytest.raises(HistoryError, match="Permission denied"):
+        read_facts(path, DOMAIN_CHECKS)
+
+
 def test_nothing_to_do_is_fine(tmp_path: Path) -> None:
     """No history yet, or one without that table."""
     for table in TABLES:
@@ -330,6 +368,8 @@ def test_a_month_too_large_for_one_file_becomes_several() -> None:
         ["03", "02"],
         ["01", "00"],
     ]
+    by_rows = CompactionLimits(max_rows=2)
+    assert plan_merges(facts, table=TRANSITIONS, now=now, limits=by_rows) == merges
     assert plan_merges(facts[:1], table=TRANSITIONS, now=now, limits=limits) == ()
     assert len({merge.output for merge in merges}) == 5
 

@@ -445,6 +445,23 @@ def test_a_closed_store_says_so(store: SqliteStore) -> None:
     assert caught.value.fault is StoreFault.CLOSED
 
 
+def test_a_log_left_beside_a_file_that_was_moved_away_is_not_taken_in(
+    store: SqliteStore, path: Path
+) -> None:
+    """Whoever moves only the file itself begins anew all the same."""
+    store.commit([Commit(states=(state(),))])
+    log = path.with_name("state.sqlite-wal")
+    left_behind = log.read_bytes()
+    assert left_behind
+    store.close()
+    path.rename(path.with_name("moved"))
+    log.write_bytes(left_behind)
+    again = SqliteStore(path)
+    assert again.is_new
+    assert again.load().states == {}
+    again.close()
+
+
 # --- rebuilding -----------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ def loaded(lab: Lab, directory: Path) -> Loaded:
         {
             "targets": {"files": [str(targets)]},
             "schedule": {"interval_seconds": 600.0},
-            "self_test": {"interval_seconds": 300.0},
+            "self_test": {"interval_seconds": 300.0, "canary_domains": ["bank.test"]},
             "history": {"directory": str(directory / "history"), "flush_seconds": 60.0},
             "http": {"listen": "127.0.0.1:0"},
         }

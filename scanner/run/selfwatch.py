@@ -151,6 +151,8 @@ class SelfWatch:
         self._guard = MassLossGuard(self._policy.mass_loss)
         self._trial: _Trial | None = None
         self._controls = Controls()
+        self._met: set[str] = set()
+        """Domains looked at since the start."""
         self._control_wanted = False
         self._fruitless = 0
         self._visited_at = -math.inf
@@ -234,6 +236,7 @@ class SelfWatch:
         kept = set(domains)
         self._believed = {name: was for name, was in self._believed.items() if name in kept}
         self._controls.retain(kept)
+        self._met &= kept
 
     def note(self, target: Target, check: Check, digest: Digest) -> bool:
         """Take in one finished look; False holds back everything it would change.
@@ -246,6 +249,7 @@ class SelfWatch:
         if self._clock_was_set():
             self._hurry.set()
             return False
+        self._met.add(target.domain)
         key: EntityKey = (EntityType.DOMAIN, str(target.domain))
         raised = next((one for one in digest.suspicions if one.key == key), None)
         state = digest.states.get(key)
@@ -290,8 +294,11 @@ class SelfWatch:
     def _is_controlled(self, check: Check, since: datetime) -> bool:
         """Return whether somebody else was found fine since then, so that it is not us.
 
-        True as well where there is nobody to compare with.
+        True as well where there is nobody to compare with, and after the patience of a trial: an
+        outage must not be kept from anybody because no control ever answers.
         """
+        if check.observation.observed_at - since >= self._policy.trial_patience:
+            return True
         vouched = self._controls.vouch(check, since=since)
         if vouched or self._status is None:
             return True
@@ -307,9 +314,7 @@ class SelfWatch:
         protected = (
             Name(domain)
             for domain, status in self._believed.items()
-            if status == DomainVerdict.PROTECTED
-            and domain != but
-            and Name(domain) not in self._controls
+            if status == DomainVerdict.PROTECTED and domain != but and domain not in self._met
         )
         return list(islice(protected, self._policy.least_controls))
 
@@ -319,6 +324,7 @@ class SelfWatch:
         found: dict[Name, bool] = {}
 
         async def look_at(domain: Name) -> None:
+            self._met.add(domain)
             check = await self._look(domain)
             worse = self._is_worse(domain, check)
             if check is not None and worse is not None:

@@ -332,6 +332,21 @@ class TestControls:
         await trio.sleep(1_000)
         assert scene.partners.look("a.test", DOWN, host="mx.shared.test")
 
+    async def test_others_that_are_lost_with_it_hold_nobody_back(self, autojump_clock) -> None:
+        """A provider's customers are lost together, and everybody else shares a network with it."""
+        scene = Scene()
+        await scene.watch.test()
+        shared = [f"c{n}.test" for n in range(3)]
+        for domain in shared:
+            scene.partners.look(domain, host="mx.shared.test")
+        await trio.sleep(10)
+        for domain in shared:
+            scene.partners.look(domain, DOWN, host="mx.shared.test")
+        await scene.watch.test()
+        await trio.sleep(1_000)
+        for domain in shared:
+            assert scene.partners.look(domain, DOWN, host="mx.shared.test")
+
     async def test_canaries_that_are_good_are_control_enough(self, autojump_clock) -> None:
         """Tested since the first sign."""
         scene = Scene(canaries=(CANARY,))
@@ -428,6 +443,21 @@ class TestControls:
         assert 0 < len(scene.tests.looked_at) <= 3 * 21
         gaps = [b - a for a, b in zip(scene.tests.times, scene.tests.times[1:], strict=False)]
         assert min(gaps) >= 5.0
+
+    async def test_nobody_is_held_back_for_longer_than_a_trial_may_take(
+        self, autojump_clock
+    ) -> None:
+        """Even if no control is ever looked at."""
+        scene = Scene()
+        await scene.watch.test()
+        scene.partners.look("a.test")
+        scene.partners.look("b.test")
+        await trio.sleep(10)
+        scene.partners.look("a.test", DOWN)
+        await trio.sleep(7_000)
+        assert not scene.partners.look("a.test", DOWN)
+        await trio.sleep(200)
+        assert scene.partners.look("a.test", DOWN)
 
     async def test_forgotten_domains_are_no_controls(self, autojump_clock) -> None:
         """They left the list."""

@@ -28,8 +28,8 @@ SIGHT = Group(
             summary="danewatch {{ $labels.instance }} is down.",
             description="Prometheus cannot read its metrics. Nothing is known of any partner.",
             meaning="The service has stopped, cannot be reached, or was never set up as a target "
-            "of Prometheus. Alerts about partners cannot fire meanwhile. Who has no service, and shows "
-            "the textfile of `danewatch scan`, leaves the groups about danewatch out.",
+            "of Prometheus. Alerts about partners cannot fire meanwhile. Who has no service, and "
+            "shows the textfile of `danewatch scan`, leaves the groups about danewatch out.",
             remedy="Look at the service and its log; `/-/healthy` answers while it lives.",
         ),
         Alert(

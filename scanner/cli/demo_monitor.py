@@ -257,7 +257,7 @@ class _Teller:
         fields = vars(record)
         kind = fields.get("entity_type")
         if kind is None:
-            if record.name == "danewatch.selfwatch":
+            if record.name == "danewatch.selfwatch" and record.levelno >= logging.INFO:
                 mark = Mark.PASS if "we can see" in record.getMessage() else Mark.UNKNOWN
                 self._line(mark, record.getMessage())
             return
@@ -336,7 +336,7 @@ class _Listening(logging.Handler):
     """Hands the records of the service to the teller for the length of a block."""
 
     def __init__(self, on_record: Callable[[logging.LogRecord], None]) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self._on_record = on_record
         self._logger = logging.getLogger("danewatch")
 
@@ -348,7 +348,7 @@ class _Listening(logging.Handler):
         """Listen."""
         self._before = (self._logger.handlers[:], self._logger.level, self._logger.propagate)
         self._logger.handlers[:] = [self]
-        self._logger.setLevel(logging.INFO)
+        self._logger.setLevel(logging.DEBUG)
         self._logger.propagate = False
         return self
 

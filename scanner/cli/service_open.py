@@ -8,7 +8,7 @@ the state file.
 import logging
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -36,7 +36,9 @@ from scanner.cli.trio_run import run_trio
 from scanner.model.meter import OwnMetric
 from scanner.model.names import Name
 from scanner.model.ports import WaitingClock
+from scanner.model.transition import State
 from scanner.model.verdict import Check
+from scanner.model.vocabulary import Profile
 from scanner.run.clock import SystemClock, steady_seconds
 from scanner.run.monitor import StoppedError
 from scanner.store import SqliteStore
@@ -98,8 +100,12 @@ def open_service(
             stack.callback(store.close)
             writer = _open_writer(places.history, scanner_id)
             stack.callback(writer.close)
-            if store.is_new:
-                store.rebuild(last_states(places.history, policy.profile).values())
+            is_empty = store.is_new
+            if store.judge_by(policy.profile):
+                _log.warning("another profile than before: states are taken from the history")
+                is_empty = True
+            if is_empty:
+                store.rebuild(_states_from(places.history, policy.profile))
             run = RunFacts(
                 run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
                 scanner_id=scanner_id,
@@ -112,7 +118,7 @@ def open_service(
             )
             rows = OutboxRowMaker(
                 run,
-                known_certificates=known_certificates(places.history),
+                known_certificates=_certificates_in(places.history),
                 pending_certificates=store.pending_of(CERTIFICATES.name),
             )
         except (OSError, ValueError) as error:
@@ -148,6 +154,29 @@ def _open_targets(loaded: Loaded) -> TargetWatch:
         reasons = "".join(f"\n  {problem}" for problem in found.problems[:MAX_REMARKS_LOGGED])
         raise CommandError(f"the target lists name no domain{reasons}")
     return watch
+
+
+def _states_from(directory: Path, profile: Profile) -> Iterable[State]:
+    """Return the last states in the history; what cannot be read of it is only said.
+
+    Whoever is in a damaged file is seen for the first time again, which is told as such.
+    """
+    problems: list[HistoryError] = []
+    states = last_states(directory, profile, problems=problems)
+    _tell_problems(problems)
+    return states.values()
+
+
+def _certificates_in(directory: Path) -> set[bytes]:
+    problems: list[HistoryError] = []
+    known = known_certificates(directory, problems=problems)
+    _tell_problems(problems)
+    return known
+
+
+def _tell_problems(problems: Iterable[HistoryError]) -> None:
+    for problem in problems:
+        _log.error("the history has a file that cannot be read: %s", problem)
 
 
 def _open_writer(directory: Path, scanner_id: str) -> ParquetBatchWriter:

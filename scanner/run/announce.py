@@ -1,7 +1,8 @@
 """What the service says about a finished check: one line for each transition, one for the check.
 
-Transitions are said at info, the canonical line of a check at debug. Both carry what they are
-about in fields of their own, so that a machine need not read the sentence.
+Transitions are said at info, except that a sound entity was seen for the first time; that and the
+canonical line of a check are said at debug. All carry what they are about in fields of their own,
+so that a machine need not read the sentence.
 """
 
 import logging
@@ -11,7 +12,13 @@ from scanner.model.meter import Meter, OwnMetric
 from scanner.model.ports import Target
 from scanner.model.transition import Transition
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import DeliveryPhase, DomainVerdict, EntityType, Profile
+from scanner.model.vocabulary import (
+    DeliveryPhase,
+    DnssecStatus,
+    DomainVerdict,
+    EntityType,
+    Profile,
+)
 from scanner.transition.confirm import Digest
 
 _log = logging.getLogger("danewatch.monitor")
@@ -25,9 +32,24 @@ def announce(
     """Log and count a check whose results are durable."""
     for transition in digest.transitions:
         meter.count(OwnMetric.TRANSITIONS, entity_type=transition.entity_type.value)
-        _log.info("%s", sentence_of(transition), extra=_transition_fields(transition, target))
+        _log.log(
+            _level_of(transition),
+            "%s",
+            sentence_of(transition),
+            extra=_transition_fields(transition, target),
+        )
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug("checked", extra=_check_fields(check, digest, profile))
+
+
+def _level_of(transition: Transition) -> int:
+    """Return how loud a change is: that a sound entity is seen for the first time is no news."""
+    is_new = transition.from_status is None
+    is_sound = (
+        transition.to_phase in (DeliveryPhase.DELIVERING, DeliveryPhase.UNKNOWN)
+        and transition.to_status != DnssecStatus.BOGUS
+    )
+    return logging.DEBUG if is_new and is_sound else logging.INFO
 
 
 def sentence_of(transition: Transition) -> str:

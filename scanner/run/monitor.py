@@ -153,7 +153,11 @@ class Monitor:
 
         Raises OSError when the stored state cannot be read.
         """
-        self._resume(await self._ports.in_thread(self._ports.store.load))
+        stored = await self._ports.in_thread(self._ports.store.load)
+        board = self._ports.board
+        if board is not None:  # seconds of work for 100,000 domains
+            await self._ports.in_thread(lambda: board.restore(stored.snapshots))
+        self._resume(stored)
         meter = self._ports.meter
         async with trio.open_nursery() as service:
             for component, task in (
@@ -235,10 +239,8 @@ class Monitor:
     # --- beginning and ending --------------------------------------------------------------------
 
     def _resume(self, stored: StoredState) -> None:
-        """Go on from ``stored``: states, suspicions, the page, and the schedule without a burst."""
+        """Go on from ``stored``: states, suspicions, and the schedule without a burst."""
         self._ledger.load(stored, self._targets)
-        if self._ports.board is not None:
-            self._ports.board.restore(stored.snapshots)
         self._outflow.forget(domain for domain in stored.schedule if domain not in self._targets)
         now, cadence = self._ports.clock.now(), self._policy.cadence
         entries = self._ledger.entries

@@ -37,7 +37,7 @@ from scanner.model.monitoring import (
 )
 from scanner.model.names import Name
 from scanner.model.transition import State
-from scanner.model.vocabulary import EntityType
+from scanner.model.vocabulary import EntityType, Profile
 from scanner.store.codec import Codec
 from scanner.store.errors import StoreError, StoreFault, store_error
 from scanner.store.tables import APPLICATION_ID, MIGRATIONS, VERSION, WRITE_ORDER
@@ -165,6 +165,25 @@ class SqliteStore:
             if not self._is_empty("states"):
                 raise ValueError(f"{self.path} has states already")
             self._put_states(states)
+
+    def judge_by(self, profile: Profile) -> bool:
+        """Keep states under ``profile`` from now on; return whether there were others before.
+
+        Those are dropped, with what was suspected, shown and planned: under other rules they mean
+        something else. Rows for the history stay. Raises StoreError.
+        """
+        with self._transaction("choose the profile"):
+            before = self._connection.execute(
+                "SELECT value FROM meta WHERE key = 'profile'"
+            ).fetchone()
+            has_others = before is not None and before[0] != profile.value
+            if has_others:
+                for table in ("states", "suspicions", "schedule", "snapshots"):
+                    self._connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            self._connection.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('profile', ?)", (profile.value,)
+            )
+            return has_others
 
     def pending_rows(self) -> int:
         """Return how many rows of the outbox are not yet in a file."""

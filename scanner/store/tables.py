@@ -4,7 +4,8 @@
 ``snapshots`` what the metrics page made of an entity. ``outbox`` are rows for the history, numbered
 in the order in which they were committed; numbers are never used twice. ``files`` are the files
 that rows were assigned to: a file has the rows of its table and partition numbered from
-``first_id`` to ``last_id``. ``meta`` has single values; ``assigned_to`` is the last row assigned.
+``first_id`` to ``last_id``. ``meta`` has single values; ``assigned_to`` is the last row assigned,
+``profile`` the one that states are under.
 """
 
 from collections.abc import Sequence

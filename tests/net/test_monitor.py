@@ -743,8 +743,9 @@ async def test_transitions_are_said_at_info_and_checks_at_debug(
         f"mail bounces from {since} UTC"
     )
     assert (blocked.entity, blocked.to_status, blocked.label_team) == (D, "blocked", "a")
-    host = next(record for record in said if "mail server" in record.getMessage())
+    host = next(record for record in caplog.records if "mail server" in record.getMessage())
     assert (host.getMessage(), host.seen_by) == ("mail server mx0.example is authenticated", D)
+    assert host.levelno == logging.DEBUG, "that somebody sound is seen first is no news"
     canonical = [record for record in caplog.records if record.getMessage() == "checked"]
     assert len(canonical) == len(parts.world.looks[D])
     assert canonical[0].verdict == "protected"

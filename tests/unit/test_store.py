@@ -474,6 +474,27 @@ def test_a_new_file_can_begin_with_states_from_the_history(store: SqliteStore) -
     assert len(store.load().states) == 2
 
 
+def test_another_profile_drops_what_means_something_else_under_it(
+    store: SqliteStore, path: Path
+) -> None:
+    """States, suspicions, schedule and page go; rows for the history stay."""
+    assert not store.judge_by(Profile.EXCHANGE_ONLINE)
+    store.commit(
+        [Commit(states=(state(),), schedule=(entry(),), snapshots=(snapshot(),), rows=(row(1),))]
+    )
+    assert not store.judge_by(Profile.EXCHANGE_ONLINE)
+    assert store.load().states
+    store.close()
+    again = SqliteStore(path)
+    assert again.judge_by(Profile.RFC7672)
+    loaded = again.load()
+    assert (loaded.states, loaded.schedule, loaded.snapshots) == ({}, {}, ())
+    assert again.pending_rows() == 1
+    again.rebuild([state()])
+    assert not again.judge_by(Profile.RFC7672)
+    again.close()
+
+
 def test_a_file_that_was_made_and_never_used_is_still_new(store: SqliteStore, path: Path) -> None:
     """A service killed between making it and rebuilding its states would else forget them all."""
     store.close()

@@ -313,6 +313,24 @@ KEEPING = Group(
             remedy="If it was not meant, restore the target list. It ends by itself after an hour.",
         ),
         Alert(
+            name="DanewatchShardMissing",
+            severity=Severity.CRITICAL,
+            scope=Scope.SCANNER,
+            about=("shard",),
+            condition="""
+                danewatch_shards
+                > on (job) group_left ()
+                count by (job) (count by (job, shard) (danewatch_shards))
+            """,
+            wait="15m",
+            summary="Of {{ $value }} shares of the targets at least one is watched by nobody.",
+            description="Share {{ $labels.shard }} is here; others of this job are not.",
+            meaning="Several danewatch share one list (`--shard I/N`), and Prometheus sees fewer "
+            "of them than there should be.",
+            remedy="Start the missing one, or start all with the right N. Each needs a scrape "
+            "target of the same job.",
+        ),
+        Alert(
             name="DanewatchTargetProblems",
             severity=Severity.INFO,
             scope=Scope.SCANNER,

@@ -225,6 +225,15 @@ SCANNER_CASES = (
         description="800 are left.",
     ),
     Case(
+        name="DanewatchShardMissing",
+        severity=Severity.CRITICAL,
+        wrong=series("shards", 2, shard="1"),
+        right=series("shards", 1, shard="1"),
+        labels={"shard": "1"},
+        summary="Of 2 shares of the targets at least one is watched by nobody.",
+        description="Share 1 is here; others of this job are not.",
+    ),
+    Case(
         name="DanewatchTargetProblems",
         severity=Severity.INFO,
         wrong=series("targets_load_problems", 3),

@@ -44,6 +44,7 @@ from scanner.run.probes import SharedProber, SharingLimits
 from scanner.run.selftests import AssumedVantage, OwnTests
 
 _NOT_DELIVERED = frozenset({DomainVerdict.DEFERRED, DomainVerdict.BLOCKED})
+_WANT_OF_MEANS = frozenset({Reason.OWN_RESOURCES, Reason.OWN_LOOKUP_FAILED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,11 +130,15 @@ class Scanner:
 
 
 def is_doubtful(verdict: ProfileVerdict) -> bool:
-    """Return whether mail is stopped in a way that a second look may clear up.
+    """Return whether a second look may clear up what is not well, or not known.
 
-    That is the transient class (table 3e), and a host that lists no STARTTLS: one EHLO reply too
-    few to raise an alarm (case 88), and what a filter on our own path would show at every host.
+    That is mail that is stopped by something of the transient class (table 3e) or by a host that
+    lists no STARTTLS: one EHLO reply too few to raise an alarm (case 88), and what a filter on our
+    own path would show at every host. And it is what could not be told for want of our own means:
+    a busy machine that noticed a time-out late is less busy at the end of the pass.
     """
+    if verdict.verdict is DomainVerdict.INCONCLUSIVE:
+        return verdict.reason in _WANT_OF_MEANS
     if verdict.verdict not in _NOT_DELIVERED:
         return False
     return verdict.transient or any(

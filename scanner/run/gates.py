@@ -39,8 +39,9 @@ class Gates(Generic[_K]):
         try:
             await lot.park()
         finally:
-            if not lot:
-                self._outside.pop(key, None)
+            # Whoever was let in wakes a turn later, when others may wait in a new lot already.
+            if not lot and self._outside.get(key) is lot:
+                del self._outside[key]
 
     def leave(self, key: _K) -> None:
         """Give the place up, to the one who has waited for longest if there is one."""

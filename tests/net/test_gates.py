@@ -22,6 +22,34 @@ async def test_who_finds_a_place_does_not_wait() -> None:
     assert len(gates) == 0
 
 
+async def test_who_comes_between_a_call_and_its_answer_is_not_forgotten(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The one who was let in wakes a turn later; whoever begins to wait in that turn is called too.
+
+    The order of tasks within a turn is random, so many visits in many turns meet every order.
+    """
+    gates: Gates[int] = Gates(1)
+    passed = 0
+
+    async def visit(key: int, turns: int) -> None:
+        nonlocal passed
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        await gates.enter(key)
+        await trio.lowlevel.checkpoint()
+        gates.leave(key)
+        passed += 1
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for key in range(100):
+                for turns in range(12):
+                    nursery.start_soon(visit, key, turns)
+    assert passed == 1_200
+    assert len(gates) == 0
+
+
 async def test_places_are_handed_over_in_order(autojump_clock: trio.testing.MockClock) -> None:
     """First come, first served, and never more than may be inside."""
     gates: Gates[str] = Gates(1)

@@ -92,7 +92,7 @@ async def test_what_is_not_durable_is_neither_said_nor_shown(
     autojump_clock: Clock, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A restart would not know of it."""
-    caplog.set_level(logging.INFO, "danewatch.monitor")
+    caplog.set_level(logging.DEBUG, "danewatch.monitor")
     parts = await started(nursery, 1)
     parts.store.broken = FULL
     await trio.sleep(HOUR)

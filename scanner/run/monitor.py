@@ -291,6 +291,9 @@ class Monitor:
         due = [] if self._ports.gate.closed() is not None else self._schedule.pop_due(now)
         if not due:
             return False
+        if due[0] in self._flights:  # it was put back, or its last check still waits for the store
+            self._put(due[0], now + self._policy.cadence.min_gap)
+            return False
         assert self._checks is not None
         self._checks.start_soon(self._look_and_leave, due[0], self._begin(due[0]))
         return True
@@ -322,6 +325,7 @@ class Monitor:
     def _notice_clock(self, now: datetime) -> None:
         """After a clock that was set back nothing may wait for the time it showed before."""
         back, self._seen_now = self._seen_now - now, now
+        self._blind_at = min(self._blind_at, now)
         if back <= MAX_NAP:
             return
         _log.warning("the clock was set back by %s", back)

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -30,6 +31,7 @@ from scanner.model.vocabulary import DeliveryPhase, EntityType
 from scanner.run.clock import ScaledClock
 from scanner.run.ledger import MonitorPolicy
 from scanner.run.monitor import MonitorLimits, StoppedError
+from scanner.run.outflow import OutflowLimits
 from scanner.run.schedule import EXCHANGE_ONLINE_LADDER, Cadence, next_place
 
 HOUR = 3_600.0
@@ -453,6 +455,24 @@ async def test_a_domain_removed_while_it_is_checked_is_gone(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_domain_that_comes_back_while_it_is_checked_is_checked_once_at_a_time(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """A list that was broken for a minute ends nothing."""
+    slow = world(2)
+    slow.latency_seconds = 1.5 * HOUR
+    parts = await start(nursery, service(slow, limits=CALM))
+    await trio.sleep(first_place() + 5)
+    parts.monitor.set_targets(targets(["d1.example"]))
+    parts.monitor.set_targets(targets(["d0.example", "d1.example"]))
+    await trio.sleep(1.4 * HOUR)
+    assert len(slow.looks[D]) == 1
+    await trio.sleep(6 * HOUR)
+    assert len(slow.looks[D]) > 2
+    assert parts.monitor.ledger.states[EntityType.DOMAIN, D].status == "protected"
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_domain_removed_before_its_check_begins_is_not_checked(
     autojump_clock: Clock,
     nursery: trio.Nursery,
@@ -591,6 +611,24 @@ async def test_a_state_that_cannot_be_read_is_the_callers_business(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_store_that_is_full_for_hours_ends_nothing(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """Checks wait to be committed for longer than until they are due again; none runs twice."""
+    limits = replace(CALM, outflow=OutflowLimits(waiting_checks=1, commit_checks=1))
+    parts = await start(nursery, service(world(8), limits=limits))
+    await trio.sleep(2 * HOUR)
+    parts.store.broken = OSError("no space left")
+    await trio.sleep(5 * HOUR)
+    looks = {domain: len(seen) for domain, seen in parts.world.looks.items()}
+    parts.store.broken = None
+    await trio.sleep(3 * HOUR)
+    assert all(len(seen) > looks[domain] for domain, seen in parts.world.looks.items())
+    assert told(parts) == 8
+    assert parts.meter.total(OwnMetric.TASK_CRASHES) == 0
+    nursery.cancel_scope.cancel()
+
+
 # --- stopping -------------------------------------------------------------------------------------
 
 
@@ -720,6 +758,23 @@ async def test_a_clock_that_jumps_makes_neither_a_burst_nor_a_standstill(
     assert len(jumped.looks) == 300
     assert max(Counter(look // 60 for look in looks).values()) < 4 * 300 / 60
     assert told(parts) == 300
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_clock_set_right_after_blindness_makes_no_standstill(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """We were blind by the old time, which then comes again: that is no blindness."""
+    clock = JumpingClock()
+    parts = service(World(clock, {"d0.example": "mx0.example"}), limits=CALM)
+    parts.gate.close("the resolver is down")
+    await start(nursery, parts)
+    await trio.sleep(60)
+    parts.gate.open()
+    await trio.sleep(1)
+    clock.offset = timedelta(hours=-12)
+    await trio.sleep(3 * HOUR)
+    assert told(parts) == 1
     nursery.cancel_scope.cancel()
 
 

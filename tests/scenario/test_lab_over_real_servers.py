@@ -56,6 +56,10 @@ DIFFERENT = {
         Said.REJECTED,
         "posttls-finger does not take the unexpanded next-hop domain as a name of the certificate",
     ),
+    "case86-ehlo-421.test": (
+        Said.NO_TLS,
+        "421 for too many connections speaks of us: danewatch concludes nothing (throttled)",
+    ),
     "case90-old.test": (
         Said.NO_TLS,
         "Debian's OpenSSL refuses TLS 1.0; danewatch can speak it, to tell what the host offers",

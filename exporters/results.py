@@ -3,8 +3,8 @@
 Rules:
 
 - An MX host shared by many domains has one record. Where its outcome depends on the domain, that of
-  a domain with a secure MX RRset is taken (``scanner.model.hostview``); among several, the latest,
-  and of one moment the worst.
+  a domain with a secure MX RRset is taken (``scanner.model.hostview``), while it leads there;
+  among several, the latest, and of one moment the worst.
 - A zone is as it was seen last, by whichever domain.
 - A host or zone goes with the last domain that leads to it: when that domain is forgotten, and also
   when its MX records no longer name the host. Otherwise what nobody uses any more would fail for
@@ -140,12 +140,17 @@ class Results:
         )
         hosts = self.records[EntityType.MX]
         before = hosts.get(view.host)
-        if before is not None and before[3] != check.domain and before[2] > rank:
+        if before is not None and before[2] > rank and self._counts(before[3], check, view.host):
             return
         values = self._sampler.of_host(check, view, facts, state).values
         record = (cells_of(EntityType.MX, values), NO_LEADS, rank, str(check.domain))
         hosts[view.host] = record
         yield Change(entity_type=EntityType.MX, entity=view.host, record=record)
+
+    def _counts(self, source: str, check: Check, host: Name) -> bool:
+        """Return whether what ``source`` has shown of ``host`` stands beside a later ``check``."""
+        record = self.records[EntityType.DOMAIN].get(Name(source))
+        return source != check.domain and record is not None and host in record[1][0]
 
     def _add_zones(self, check: Check, states: Mapping[EntityKey, State]) -> Iterator[Change]:
         zones = self.records[EntityType.ZONE]

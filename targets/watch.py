@@ -54,12 +54,14 @@ class TargetWatch:
         self._limits = limits or TargetLimits()
         self._seen: Fingerprint = ()
         self._unsettled: Fingerprint | None = None
+        self._refused = False
         self.current = TargetList()
 
     def load(self) -> TargetList:
         """Read the lists for the first time, or take them as they are; return the new list."""
         self._seen = fingerprint(self._paths, self._limits)
         self._unsettled = None
+        self._refused = False
         self.current = load_targets(self._paths, self._limits)
         return self.current
 
@@ -69,7 +71,7 @@ class TargetWatch:
         self._max_shrink = max_shrink
 
     def look(self, *, confirmed: bool = False) -> TargetChange | None:
-        """Return what has changed since the last look, or None.
+        """Return what has changed since the last look, or None; the end of a refusal is a change.
 
         ``confirmed`` reads at once, and takes a list that would be refused otherwise, unless it
         names no domain at all.
@@ -85,6 +87,9 @@ class TargetWatch:
         self._seen, self._unsettled = now, None
         loaded = load_targets(self._paths, self._limits)
         change = compare(self.current, loaded, max_shrink=self._max_shrink, confirmed=confirmed)
+        if change is None and self._refused:  # the old list was put back: nothing is refused now
+            change = TargetChange(loaded=loaded, added=0, removed=0, relabelled=0)
+        self._refused = change is not None and change.refused is not None
         if change is not None and change.refused is None:
             self.current = loaded
         return change

@@ -140,6 +140,8 @@ class Service:
             await nursery.start(self._monitor, self.monitor, monitor_ended)
             self.watch.seed(self.monitor.ledger.states)
             self._note_reload(worked=True)
+            problems = self._targets.current.problem_count
+            self.meter.put(OwnMetric.TARGETS_LOAD_PROBLEMS, problems)
             task_status.started()
             await self._stop.wait()
             self.monitor.stop(self._loaded.config.schedule.stop_grace_seconds)

@@ -202,6 +202,14 @@ async def test_a_list_that_shrinks_by_itself_is_refused(tmp_path: Path) -> None:
         await w.until("metrics", r"^danewatch_targets_shrink_refused 0(\.0)?$")
 
 
+async def test_what_is_wrong_with_a_list_is_told_from_the_start(tmp_path: Path) -> None:
+    """Not only once the list changes."""
+    async with world(tmp_path) as w:
+        w.write_targets(BANK, "not a domain")
+        async with w.service():
+            await w.until("metrics", r"^danewatch_targets_load_problems 1(\.0)?$")
+
+
 async def test_a_reload_replaces_the_scanner(tmp_path: Path) -> None:
     """Other resolvers are asked from then on; here one that is not there, and we are blind."""
     async with world(tmp_path) as w, w.service():

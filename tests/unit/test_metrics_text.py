@@ -337,11 +337,11 @@ def test_an_inconclusive_host_keeps_what_was_known() -> None:
     assert value(render_results([changed]), "mx_up", mx="mx1.example.org") is None
 
 
-def test_a_shared_host_has_one_set_of_series_whatever_the_order() -> None:
-    """The view of a domain with secure MX wins over that of an unsigned one."""
+def unsigned_at_the_same_host() -> Check:
+    """A domain without DNSSEC at the host of ``protected``."""
     secure = sample_checks.protected()
     mx = replace(secure.observation.route.mx, status=sample_checks.DnssecStatus.INSECURE)
-    unsigned = with_domain(
+    return with_domain(
         replace(
             secure,
             observation=replace(secure.observation, route=replace(secure.observation.route, mx=mx)),
@@ -362,9 +362,25 @@ def test_a_shared_host_has_one_set_of_series_whatever_the_order() -> None:
         ),
         "unsigned.example",
     )
+
+
+def test_a_shared_host_has_one_set_of_series_whatever_the_order() -> None:
+    """The view of a domain with secure MX wins over that of an unsigned one."""
+    secure, unsigned = sample_checks.protected(), unsigned_at_the_same_host()
     one, other = render_results([secure, unsigned]), render_results([unsigned, secure])
     assert one == other
     assert value(one, "mx_outcome", mx="mx1.example.org", outcome="authenticated") == 1
+
+
+def test_a_host_is_as_others_see_it_once_its_signed_domain_is_gone() -> None:
+    """Else its last certificate there would be shown until it has expired, and ever after."""
+    metrics = ResultMetrics()
+    metrics.add(sample_checks.protected())
+    metrics.add(unsigned_at_the_same_host())
+    metrics.retain([Name("unsigned.example")])
+    metrics.add(unsigned_at_the_same_host())
+    text = metrics.render()
+    assert value(text, "mx_outcome", mx="mx1.example.org", outcome="opportunistic-tls") == 1
 
 
 def test_of_equal_views_the_worst_is_shown_whatever_the_order() -> None:

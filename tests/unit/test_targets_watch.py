@@ -84,6 +84,21 @@ def test_a_list_that_loses_more_is_refused_until_confirmed(lists: Path) -> None:
     assert len(watching.current.targets) == 17
 
 
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_a_list_that_is_put_back_ends_the_refusal(lists: Path, confirmed: bool) -> None:
+    """Else it would be told as refused for ever."""
+    watching = watch(lists)
+    write(lists / "a.txt", *twenty(without=3))
+    refused = settled(watching)
+    assert refused is not None
+    assert refused.refused is not None
+    write(lists / "a.txt", *twenty())
+    change = watching.look(confirmed=True) if confirmed else settled(watching)
+    assert change is not None
+    assert (change.added, change.removed, change.refused) == (0, 0, None)
+    assert watching.look() is None
+
+
 def test_a_list_that_names_nobody_is_refused_even_when_confirmed(lists: Path) -> None:
     """A service without targets is never what was meant."""
     watching = watch(lists)

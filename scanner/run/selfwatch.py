@@ -23,6 +23,7 @@ that were lost and domains that were not (the controls) are looked at afresh, pa
   is real, and is believed (``MassLossGuard.acquit``).
 - The controls fail as well: it is ours, and we stay blind.
 - Nothing to compare with: it is believed after ``trial_patience`` of good tests, no sooner.
+- None of the lost can be judged: begin anew after ``trial_patience``.
 """
 
 import logging
@@ -416,8 +417,9 @@ class SelfWatch:
         trial = self._trial = self._trial or self._new_trial(seen.tested_at)
         lost = await self._still_worse(trial.lost)
         fine = [not worse for worse in await self._still_worse(trial.controls)]
-        if not lost and trial.lost:
-            return status  # none of them could be judged
+        patient = seen.tested_at - trial.since >= self._policy.trial_patience
+        if not lost and trial.lost:  # none of them could be judged, or they are watched no more
+            return self._end_trial(seen, acquitted=False) if patient else status
         if 2 * sum(lost) < len(lost) or not trial.lost:
             _log.info("mass loss: most of the lost domains are fine again, beginning anew")
             return self._end_trial(seen, acquitted=False)
@@ -428,7 +430,6 @@ class SelfWatch:
             return status
         if controlled or (canaries and all(canaries)):
             trial.rounds += 1
-        patient = seen.tested_at - trial.since >= self._policy.trial_patience
         if trial.rounds < self._policy.trial_rounds and not patient:
             return status
         _log.warning("mass loss: the losses stand while we see well, so they are believed")

@@ -588,3 +588,23 @@ class TestMassLoss:
             nursery.cancel_scope.cancel()
         waited = trio.current_time() - began
         assert 7_200 <= waited < 7_300
+
+    @pytest.mark.parametrize("removed", [True, False])
+    async def test_lost_domains_that_nobody_can_judge_keep_nobody_blind_for_ever(
+        self, autojump_clock, removed: bool
+    ) -> None:
+        """They were removed from the targets, or turn us away: it is begun anew in the end."""
+        scene = Scene()
+        lost = await self.everybody_is_lost(scene)
+        if removed:
+            scene.watch.retain([Name("d9.test")])
+        else:
+            scene.tests.judged = dict.fromkeys(lost, OWN_FAULT)
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.watch.run)
+            await trio.sleep(1)
+            with trio.move_on_after(24 * 3_600):
+                await scene.watch.wait_open()
+            nursery.cancel_scope.cancel()
+        assert 7_200 <= trio.current_time() - began < 7_300

@@ -244,7 +244,8 @@ class Monitor:
         self._outflow.forget(domain for domain in stored.schedule if domain not in self._targets)
         now, cadence = self._ports.clock.now(), self._policy.cadence
         entries = self._ledger.entries
-        late = now - min((entry.due_at for entry in entries.values()), default=now)
+        # Places far ahead, after a clock was set back, are spread like those that have passed.
+        late = abs(now - min((entry.due_at for entry in entries.values()), default=now))
         due: list[tuple[Name, datetime]] = []
         for domain in self._targets:
             entry = entries.get(domain)

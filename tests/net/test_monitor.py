@@ -562,6 +562,27 @@ async def test_a_restart_after_a_day_down_makes_no_burst(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_restart_after_the_clock_was_set_back_makes_no_burst(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """Every place of the schedule lies days ahead."""
+    clock = JumpingClock()
+    jumped = World(clock, {f"d{n}.example": f"mx{n}.example" for n in range(600)})
+    parts = await start(nursery, service(jumped, limits=CALM))
+    await trio.sleep(2 * HOUR)
+    await stopped(parts)
+    jumped.looks.clear()
+    clock.offset = timedelta(days=-2)
+    again = service(jumped, store=MemoryStore(parts.store.stored()), limits=CALM)
+    begun = jumped.seconds()
+    await start(nursery, again)
+    await trio.sleep(HOUR)
+    looks = [look - begun for looks in jumped.looks.values() for look in looks]
+    assert len(looks) == 600
+    assert max(Counter(look // 60 for look in looks).values()) < 3 * 600 / 60
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_restart_takes_up_the_suspicion_of_a_host_that_nobody_raised(
     autojump_clock: Clock, nursery: trio.Nursery
 ) -> None:

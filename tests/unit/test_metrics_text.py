@@ -559,6 +559,14 @@ class TestZones:
         text = render_results([sample_checks.zoned(None, later), sample_checks.zoned()])
         assert value(text, "zone_bogus", dns_zone="org") == 1
 
+    def test_a_look_dated_by_a_clock_that_was_wrong_does_not_stand_for_days(self) -> None:
+        """The clock was set back by a day since."""
+        ahead = sample_checks.zone(
+            "org", DnssecStatus.BOGUS, observed_at=sample_checks.NOW + timedelta(days=1)
+        )
+        text = render_results([sample_checks.zoned(None, ahead), sample_checks.zoned()])
+        assert value(text, "zone_bogus", dns_zone="org") == 0
+
     def test_zones_go_with_the_last_domain_that_has_them(self) -> None:
         """An inconclusive check, which saw none, takes none away."""
         metrics = ResultMetrics()

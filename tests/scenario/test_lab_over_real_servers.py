@@ -44,10 +44,6 @@ DIFFERENT = {
         Said.NO_HOST,
         "Postfix takes a null MX beside others as final; danewatch drops it and reports it",
     ),
-    "case45.test": (
-        Said.REJECTED,
-        "Postfix reads the first hundred records of an RRset only",
-    ),
     "case55.test": (
         Said.CRASHED,
         "posttls-finger 3.7 ends in a panic over a TLSA record without association data",

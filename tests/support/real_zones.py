@@ -291,6 +291,7 @@ def start_unbound(
   num-threads: 1
   do-ip6: no
   do-not-query-localhost: no
+  rrset-roundrobin: no
   trust-anchor-file: "{anchor}"
   module-config: "validator iterator"
   harden-dnssec-stripped: yes

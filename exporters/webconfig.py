@@ -14,9 +14,12 @@ never ignored, because it may be the one that was to protect something. TLS is 1
 that changed are read again; while they cannot be read, what was read before stays in force.
 """
 
+import errno
 import logging
+import os
 import re
 import ssl
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -101,13 +104,23 @@ class WebConfig:
 def load_web_config(path: Path) -> WebConfig:
     """Return the configuration in ``path``. Raises WebConfigError."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             data = file.read(MAX_CONFIG_OCTETS + 1)
     except OSError as error:
         raise WebConfigError((f"{path}: {error.strerror or error}",)) from error
     if len(data) > MAX_CONFIG_OCTETS:
         raise WebConfigError((f"{path}: larger than {MAX_CONFIG_OCTETS} octets",))
     return parse_web_config(data, path)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a regular file; a pipe that nobody writes to would hold the whole page."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # of a directory, open() says so itself
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file")
 
 
 def parse_web_config(data: bytes, path: Path) -> WebConfig:
@@ -240,6 +253,9 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = tls.min_version
     context.verify_mode = _VERIFY[tls.client_auth]
+    for file in tls.files:
+        if file.exists() and not file.is_file():
+            raise WebConfigError((f"{file}: no regular file",))
     try:
         context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_password)
     except (OSError, ValueError) as error:
@@ -320,6 +336,9 @@ class WebConfigKeeper:
         context = None if config.tls is None else tls_context(config.tls)
         if self._files and (context is None) != (self._protection.context is None):
             raise WebConfigError((f"{path}: TLS begins or ends only with a restart",))
+        if self._protection.users and not config.users:
+            # An editor that truncates a file before it writes must not open the page to everybody.
+            raise WebConfigError((f"{path}: passwords end only with a restart",))
         self._protection = Protection(context=context, users=config.users)
         self._files = files
         return fingerprint

@@ -359,10 +359,10 @@ def _demand_one_select(connection: "duckdb.DuckDBPyConnection", text: str) -> No
 
     try:
         statements = connection.extract_statements(text)
-    except duckdb.Error as error:
+    except (duckdb.Error, TypeError, ValueError) as error:  # the latter: no text in UTF-8
         raise QuestionError(_first_line(error)) from error
-    kinds = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    if len(statements) != 1 or statements[0].type not in kinds:
+    # Not EXPLAIN either: EXPLAIN ANALYZE carries out what it explains, a COPY into a file too.
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise QuestionError("write one SELECT; the history is only read")
 
 

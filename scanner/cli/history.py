@@ -219,6 +219,8 @@ def _answer(
         _write(answer, form, out, noun, lines, no_color=values["no_color"])
     except BrokenPipeError:
         raise
+    except (ValueError, OverflowError, NotImplementedError) as error:
+        raise CommandError(f"the answer cannot be written as {form}: {error}") from error
     except OSError as error:
         place = error.filename or out or "standard output"
         raise CommandError(f"cannot write {place}: {error.strerror or error}") from error

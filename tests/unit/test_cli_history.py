@@ -125,6 +125,8 @@ def test_the_configuration_may_name_the_history(
         (["failing", "--format", "parquet"], "--out FILE"),
         (["failing", "--out", "/nowhere/x.csv"], "cannot write /nowhere/x.csv"),
         (["failing", "--at", "noon"], "'noon' is neither RFC 3339"),
+        (["sql", "SELECT TIMESTAMP '290000-01-01' AS a", "--format", "json"], "written as json"),
+        (["failing", "--format", "parquet", "--out", ""], "written as parquet"),
         (["transitions", "--config", "nowhere.toml"], "no such file"),
     ],
 )

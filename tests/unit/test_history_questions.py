@@ -133,6 +133,8 @@ def test_sql_answers_one_select_over_the_views(questions: Questions) -> None:
     "text",
     [
         "COPY transitions TO 'x.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO 'x.parquet'",
+        "EXPLAIN SELECT 1",
         "CREATE TABLE x AS SELECT 1",
         "ATTACH 'x.db'",
         "SELECT 1; SELECT 2",
@@ -150,7 +152,13 @@ def test_sql_only_reads(questions: Questions, text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM 'x.parquet'", "SELEC 1", "SELECT x"],
+    [
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM 'x.parquet'",
+        "SELEC 1",
+        "SELECT x",
+        "SELECT '\udcff'",
+    ],
 )
 def test_sql_reads_nothing_but_the_history(questions: Questions, text: str) -> None:
     """No other file; and a mistake is a sentence."""

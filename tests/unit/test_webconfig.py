@@ -1,6 +1,7 @@
 """The web configuration file: what is taken, what is refused and where, what is read again."""
 
 import logging
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -298,3 +299,34 @@ class TestReadingAgain:
         write("")
         clock.now += 2
         assert keeper.current().context is not None
+
+    @pytest.mark.parametrize("text", ["", "{}", "# nothing\n"])
+    def test_passwords_do_not_end_while_it_runs(
+        self, write: Write, clock: Monotonic, text: str
+    ) -> None:
+        """An editor that truncates before it writes must not open the page to everybody."""
+        keeper = WebConfigKeeper(write(f"basic_auth_users: {{a: '{HASH}'}}"), monotonic=clock)
+        write(text)
+        clock.now += 2
+        assert set(keeper.current().users) == {"a"}
+
+    def test_a_pipe_in_place_of_the_file_holds_nobody(self, write: Write, clock: Monotonic) -> None:
+        """It is refused at once, and what was in force stays."""
+        path = write(f"basic_auth_users: {{a: '{HASH}'}}")
+        keeper = WebConfigKeeper(path, monotonic=clock)
+        path.unlink()
+        os.mkfifo(path)
+        clock.now += 2
+        assert set(keeper.current().users) == {"a"}
+        assert problems(path) == [" not a regular file"]
+
+    def test_a_pipe_in_place_of_a_certificate_is_refused(
+        self, write: Write, clock: Monotonic, tmp_path: Path
+    ) -> None:
+        """OpenSSL would wait for a writer for ever."""
+        certificate_files(tmp_path)
+        path = write(TLS)
+        (tmp_path / "page.key").unlink()
+        os.mkfifo(tmp_path / "page.key")
+        with pytest.raises(WebConfigError, match="no regular file"):
+            WebConfigKeeper(path, monotonic=clock)

@@ -306,8 +306,10 @@ class Monitor:
             return
         closed_at = self._ports.clock.now()
         await self._ports.gate.wait_open()
-        self._blind_at = self._ports.clock.now()
-        self._spread_overdue(self._blind_at - closed_at)
+        self._blind_at = self._seen_now = now = self._ports.clock.now()
+        # A clock that was wrong while we were blind may have put domains a day ahead.
+        self._bring_back(now)
+        self._spread_overdue(abs(now - closed_at))
 
     async def _sleep_until_due(self) -> None:
         """Sleep until a domain is due, or ``_put`` brings one forward."""
@@ -330,6 +332,10 @@ class Monitor:
         if back <= MAX_NAP:
             return
         _log.warning("the clock was set back by %s", back)
+        self._bring_back(now)
+
+    def _bring_back(self, now: datetime) -> None:
+        """Let nobody wait longer than the cadence could have meant."""
         cadence = self._policy.cadence
         longest = max(cadence.interval, cadence.catch_up)
         for domain in self._targets:

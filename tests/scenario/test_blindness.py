@@ -47,7 +47,7 @@ from scanner.transition.confirm import ConfirmationPolicy
 pytestmark = pytest.mark.scenario
 
 PACE = 600.0
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 ROUND_SECONDS = 1.5
 """One interval of ten minutes and a half, at this pace."""
 SICK = Name("bank.test")

@@ -282,8 +282,16 @@ def _asking() -> Iterator[None]:
 
 def _open(values: dict[str, Any]) -> "Questions":
     from exporters.history.questions import Questions
+    from exporters.schema import TABLES
 
-    return Questions(history_directory(values["directory"], values["config_file"]))
+    directory = history_directory(values["directory"], values["config_file"])
+    questions = Questions(directory)
+    if not any((directory / table.name).is_dir() for table in TABLES):
+        # "No failing domains" must not be read as good news about another directory.
+        click.echo(
+            f"danewatch: {directory} holds no history; nothing can be said from it", err=True
+        )
+    return questions
 
 
 def history_directory(directory: str | None, config_file: str | None) -> Path:

@@ -78,6 +78,7 @@ _WHO = {
     Fault.SCANNER: "us",
 }
 _OURS = frozenset({Fault.SCANNER, Fault.NETWORK})
+_LOOK_HERE = "Look at the resolver, the trust anchor, the clock and the network of this machine."
 _TYPE_DS = 43
 _TYPE_DNSKEY = 48
 
@@ -308,19 +309,26 @@ def _findings(
 def _remedies(validation: Validation, style: Style, width: int) -> Iterator[Text]:
     """Yield what would fix each distinct fault, the cause first."""
     reasons: dict[DnssecReason, str] = {}
-    zone = validation.ends_at
-    if validation.reason is not None and validation.status is not DnssecStatus.SECURE:
-        reasons[validation.reason] = zone or validation.question.name
-    for noted in validation.findings:
+    ours = validation.own_fault is not None
+
+    def blamed(reason: DnssecReason) -> bool:
         # Where the fault is ours, nobody else has anything to repair.
-        blamed = validation.own_fault is None or dnssec_info(noted.reason).fault in _OURS
-        if noted.state in (DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE) and blamed:
+        return not ours or dnssec_info(reason).fault in _OURS
+
+    reason = validation.reason
+    if reason is not None and validation.status is not DnssecStatus.SECURE and blamed(reason):
+        reasons[reason] = validation.ends_at or validation.question.name
+    for noted in validation.findings:
+        broken = noted.state in (DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE)
+        if broken and blamed(noted.reason):
             reasons.setdefault(noted.reason, noted.owner)
-    if not reasons:
+    if not reasons and not ours:
         return
     yield Text()
     insecure = validation.status is DnssecStatus.INSECURE
     yield words(("What would protect it" if insecure else "What would fix it", "bold"))
+    if not reasons:
+        yield from hanging(words("  "), words(_LOOK_HERE), width)
     for reason, where in reasons.items():
         entry = dnssec_info(reason)
         who = f" ({_WHO[entry.fault]})" if entry.fault in _WHO else ""

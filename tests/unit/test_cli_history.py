@@ -222,3 +222,13 @@ def test_upkeep_of_nothing_ends_with_words(
     more = ["--checks-days", "1"] if command == "expire" else []
     assert run(["history", command, *more, "--history", "nowhere"]) == 2
     assert "nowhere: no such directory" in capsys.readouterr().err
+
+
+def test_a_directory_that_holds_no_history_is_no_good_news(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped directory is told apart from a history in which nothing fails."""
+    assert run(["history", "failing", "--history", str(tmp_path)]) == 0
+    assert f"{tmp_path} holds no history" in capsys.readouterr().err
+    assert run(["history", "failing", "--history", str(directory)]) == 0
+    assert capsys.readouterr().err == ""

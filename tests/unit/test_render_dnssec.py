@@ -139,6 +139,14 @@ def test_a_fault_of_ours_blames_nobody() -> None:
     assert "registrar" not in remedies
 
 
+def test_a_root_our_resolver_hides_is_not_for_the_root_to_repair() -> None:
+    """A resolver that leaves out the root's keys: look here, not at who signs the root."""
+    broken = replace(made.root_broken(), reason=DnssecReason.DNSKEY_MISSING, findings=())
+    remedies = flowing(page(broken)).partition("What would fix it")[2]
+    assert "Look at the resolver, the trust anchor, the clock and the network" in remedies
+    assert "Sign the zone again" not in remedies
+
+
 def test_aliases_wildcards_and_denials_have_their_lines() -> None:
     """Also a name where no zone begins."""
     shown = flowing(page(made.aliased()))

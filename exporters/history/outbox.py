@@ -16,10 +16,11 @@ A probe that many domains share becomes one row, a certificate one row in a dire
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from exporters.history import rows
 from exporters.history.files import partition_of
@@ -44,6 +45,7 @@ from scanner.model.verdict import Check, HostFacts
 from scanner.model.vocabulary import EntityType, Profile
 from scanner.model.zones import ZoneObservation
 
+_K = TypeVar("_K", bound=Hashable)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -94,6 +96,8 @@ class OutboxRowMaker:
             self._certificates.first_time(bytes.fromhex(json.loads(data)["sha256"]))
         self._probes = Recent[str](self._limits.probes)
         self._zones: dict[Name, _ZoneMemory] = {}
+        self._news: list[Callable[[], None]] = []
+        """How to forget again what the check at hand has shown for the first time."""
         self._made: Counter[str] = Counter()
         self._verdicts: dict[Profile, Counter[str]] = {profile: Counter() for profile in Profile}
 
@@ -102,7 +106,29 @@ class OutboxRowMaker:
     ) -> tuple[OutboxRow, ...]:
         """Return the rows to keep of ``check``, what a row points to before it."""
         keep = heartbeat or bool(transitions)
-        return tuple(self._rows_of(check, transitions, keep=keep, heartbeat=heartbeat))
+        zones = {zone.zone: self._zones.get(zone.zone) for zone in check.observation.zones}
+        self._news.clear()
+        try:
+            made = tuple(self._rows_of(check, transitions, keep=keep, heartbeat=heartbeat))
+        except BaseException:  # what has no row must not pass for kept
+            for forget in self._news:
+                forget()
+            for name, memory in zones.items():
+                self._zones.pop(name, None)
+                if memory is not None:
+                    self._zones[name] = memory
+            raise
+        if keep:
+            for verdict in check.judgement.verdicts:
+                self._verdicts[verdict.profile][verdict.verdict.value] += 1
+        self._made.update(row.table for row in made)
+        return made
+
+    def transition_rows(self, transitions: Sequence[Transition]) -> tuple[OutboxRow, ...]:
+        """Return the rows of ``transitions`` and of nothing else."""
+        made = tuple(self._transition_row(one) for one in transitions)
+        self._made.update(row.table for row in made)
+        return made
 
     def started(self) -> OutboxRow:
         """Return the row of ``runs`` that tells of the start; without it no one knows of a run
@@ -138,13 +164,14 @@ class OutboxRowMaker:
             if self._is_zone_due(zone, heartbeat=heartbeat):
                 yield self._row(ZONE_CHECKS, rows.zone_row(zone, self._run))
         for transition in transitions:
-            yield self._row(TRANSITIONS, rows.transition_row(transition, self._run))
+            yield self._transition_row(transition)
         if keep:
             changed = any(one.entity_type is EntityType.DOMAIN for one in transitions)
             row = rows.domain_row(check, self._run) | {"changed": changed}
-            for verdict in check.judgement.verdicts:
-                self._verdicts[verdict.profile][verdict.verdict.value] += 1
             yield self._row(DOMAIN_CHECKS, row)
+
+    def _transition_row(self, transition: Transition) -> OutboxRow:
+        return self._row(TRANSITIONS, rows.transition_row(transition, self._run))
 
     def _probe_rows(
         self,
@@ -156,12 +183,19 @@ class OutboxRowMaker:
     ) -> Iterator[OutboxRow]:
         seen = rows.certificates_at(facts, probe.address)
         for certificate in (*seen.chain, *seen.other_chain):
-            if self._certificates.first_time(bytes.fromhex(certificate.sha256)):
+            if self._is_news(self._certificates, bytes.fromhex(certificate.sha256)):
                 keep = True
                 row = rows.certificate_row(certificate, probe.observed_at, self._run)
                 yield self._row(CERTIFICATES, row)
-        if keep and (not probe.probe_id or self._probes.first_time(probe.probe_id)):
+        if keep and (not probe.probe_id or self._is_news(self._probes, probe.probe_id)):
             yield self._row(HOST_CHECKS, rows.probe_row(host, probe, facts, self._run))
+
+    def _is_news(self, known: Recent[_K], key: _K) -> bool:
+        """Return whether ``key`` is new, and remember it unless the rows of its check fail."""
+        if not known.first_time(key):
+            return False
+        self._news.append(partial(known.forget, key))
+        return True
 
     def _is_zone_due(self, zone: ZoneObservation, *, heartbeat: bool) -> bool:
         """Return whether a row of ``zone`` is to be kept, and remember it then."""
@@ -179,8 +213,8 @@ class OutboxRowMaker:
             del self._zones[next(iter(self._zones))]
         return is_due
 
-    def _row(self, table: Table, row: Row) -> OutboxRow:
-        self._made[table.name] += 1
+    @staticmethod
+    def _row(table: Table, row: Row) -> OutboxRow:
         return OutboxRow(
             table=table.name,
             partition=partition_of(table, row[table.time]),

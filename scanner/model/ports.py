@@ -156,7 +156,14 @@ class RowMaker(Protocol):
     def rows_of(
         self, check: Check, transitions: Sequence[Transition], *, heartbeat: bool
     ) -> tuple[OutboxRow, ...]:
-        """Return the rows to keep: transitions always, the check where changed or ``heartbeat``."""
+        """Return the rows to keep: transitions always, the check where changed or ``heartbeat``.
+
+        Whoever raises here has remembered nothing of ``check``.
+        """
+        ...
+
+    def transition_rows(self, transitions: Sequence[Transition]) -> tuple[OutboxRow, ...]:
+        """Return the rows of ``transitions`` alone: they are kept when ``rows_of`` raises."""
         ...
 
 

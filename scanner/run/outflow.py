@@ -12,11 +12,12 @@ Rules:
   channel fills, ``put`` waits, and so the checks pause. Nothing is lost but time.
 - When the history cannot write, its rows wait in the store's outbox, and everything else goes on.
 - Each of the two says so in one log line when it begins and one when it ends, and in its metrics.
-- A bug in what makes rows or shows results costs that row or that picture, never the commit.
+- A bug in what makes rows or shows results costs that row or that picture, never the commit, and
+  never the row of a transition: those are then made by themselves, each on its own.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -42,11 +43,11 @@ from scanner.model.ports import (
     Target,
     WaitingClock,
 )
-from scanner.model.transition import State
+from scanner.model.transition import State, Transition
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import Profile
 from scanner.run.announce import announce
-from scanner.run.supervise import Backoff, Offload, in_thread, note_crash
+from scanner.run.supervise import Backoff, Bugs, Offload, in_thread, note_crash
 from scanner.transition.confirm import Digest
 
 _log = logging.getLogger("danewatch.monitor")
@@ -122,6 +123,7 @@ class Outflow:
         self._forgotten: set[Name] = set()
         self._committed = trio.Event()
         self._flushing = trio.Lock()
+        self._row_bugs, self._board_bugs = Bugs(), Bugs()
         self._state_health = _Health("the state", "checks pause until it can be")
         self._history_health = _Health("the history", "results wait in the state file")
 
@@ -259,9 +261,21 @@ class Outflow:
                 finished.check, finished.digest.transitions, heartbeat=finished.heartbeat
             )
         except Exception as error:  # noqa: BLE001 - see the last rule at the top
-            note_crash("rows", error, self._ports.meter)
-            self._ports.meter.count(OwnMetric.HISTORY_WRITE_FAILURES)
-            return ()
+            self._rows_failed(error)
+        return tuple(self._transition_rows(self._ports.rows, finished.digest.transitions))
+
+    def _transition_rows(
+        self, maker: RowMaker, transitions: Sequence[Transition]
+    ) -> Iterator[OutboxRow]:
+        for transition in transitions:
+            try:
+                yield from maker.transition_rows((transition,))
+            except Exception as error:  # noqa: BLE001 - see the last rule at the top
+                self._rows_failed(error)
+
+    def _rows_failed(self, error: Exception) -> None:
+        self._row_bugs.note("rows", error, self._ports.meter)
+        self._ports.meter.count(OwnMetric.HISTORY_WRITE_FAILURES)
 
     def _show(self, finished: Finished) -> None:
         if self._ports.board is None:
@@ -271,7 +285,7 @@ class Outflow:
                 finished.check, states=finished.states, labels=finished.target.labels
             )
         except Exception as error:  # noqa: BLE001 - see the last rule at the top
-            note_crash("board", error, self._ports.meter)
+            self._board_bugs.note("board", error, self._ports.meter)
             return
         for snapshot in kept:
             self._snapshots[snapshot.entity_type, snapshot.entity] = snapshot

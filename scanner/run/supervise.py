@@ -5,6 +5,7 @@ round of the task and nothing else. What a task must not lose it keeps outside o
 """
 
 import logging
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -73,3 +74,21 @@ def note_crash(component: str, error: Exception, meter: Meter) -> None:
     """Count and log a bug of ours that was kept from ending anything else."""
     meter.count(OwnMetric.TASK_CRASHES, component=component)
     _log.error("bug in %s: %s", component, type(error).__name__, exc_info=error)
+
+
+class Bugs:
+    """Bugs met again and again: each is counted every time and logged once."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str, int]] = set()
+
+    def note(self, component: str, error: Exception, meter: Meter) -> None:
+        """Count ``error``; log it unless one of its type came from the same line before."""
+        frames = traceback.extract_tb(error.__traceback__, limit=-1)
+        file, line = (frames[0].filename, frames[0].lineno or 0) if frames else ("", 0)
+        which = (type(error).__name__, file, line)
+        if which in self._told:
+            meter.count(OwnMetric.TASK_CRASHES, component=component)
+            return
+        self._told.add(which)  # as many as our code has lines that raise
+        note_crash(component, error, meter)

@@ -201,16 +201,31 @@ async def test_a_crash_of_the_committer_loses_no_check(
 
 
 async def test_a_bug_in_rows_or_page_costs_only_that(
-    autojump_clock: Clock, nursery: trio.Nursery
+    autojump_clock: Clock, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The commit is made all the same."""
+    """The commit is made all the same; the bug is counted each time and told once."""
     parts = await started(nursery, 2)
     parts.rows.bug = parts.board.bug = RuntimeError("a bug")
     await trio.sleep(HOUR)
     assert len(parts.store.states) == 4
     assert parts.meter.get(OwnMetric.TASK_CRASHES, "rows") == 2
     assert parts.meter.get(OwnMetric.TASK_CRASHES, "board") == 2
-    assert parts.store.pending_rows() == 0
+    assert said(caplog, "bug in rows") == said(caplog, "bug in board") == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_bug_in_the_rows_of_a_check_loses_no_transition(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """Each is then made on its own, so that one that cannot be written takes no other with it."""
+    parts = await started(nursery, 2)
+    parts.rows.bug = RuntimeError("a bug")
+    parts.rows.bad_entity = "mx1.example"
+    await trio.sleep(HOUR)
+    assert parts.meter.total(OwnMetric.TRANSITIONS) == 4
+    await stopped(parts)
+    assert len(all_told(parts)) == 3
+    assert parts.files.rows("domain_checks") == []
     nursery.cancel_scope.cancel()
 
 

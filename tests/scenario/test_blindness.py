@@ -83,6 +83,10 @@ class Recorder:
         self.transitions += transitions
         return ()
 
+    def transition_rows(self, transitions: Sequence[Transition]) -> tuple[OutboxRow, ...]:
+        self.transitions += transitions
+        return ()
+
 
 class World:
     """The laboratory with the service before it."""

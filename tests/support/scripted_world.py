@@ -281,6 +281,7 @@ class Rows:
 
     def __init__(self) -> None:
         self.bug: Exception | None = None
+        self.bad_entity: str | None = None
         self.on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
 
     def rows_of(
@@ -288,12 +289,17 @@ class Rows:
     ) -> tuple[OutboxRow, ...]:
         if self.bug is not None:
             raise self.bug
-        self.on_transitions(transitions)
-        rows = [row("transitions", one.event_id) for one in transitions]
+        rows = list(self.transition_rows(transitions))
         if heartbeat or transitions:
             at_ = check.observation.observed_at.isoformat()
             rows.append(row("domain_checks", f"{check.domain} {at_}"))
         return tuple(rows)
+
+    def transition_rows(self, transitions: Sequence[Transition]) -> tuple[OutboxRow, ...]:
+        if any(one.entity == self.bad_entity for one in transitions):
+            raise ValueError("a bug")
+        self.on_transitions(transitions)
+        return tuple(row("transitions", one.event_id) for one in transitions)
 
 
 def row(table: str, text: str) -> OutboxRow:

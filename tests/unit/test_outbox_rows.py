@@ -22,6 +22,7 @@ from exporters.history import (
     RunFacts,
     known_certificates,
 )
+from exporters.history import rows as history_rows
 from exporters.history.outbox import decode_rows, encode_row
 from exporters.history.recent import Recent
 from exporters.schema import (
@@ -128,6 +129,28 @@ def test_certificates_are_known_over_a_restart(tmp_path: Path) -> None:
     pending = [row.data for row in rows if row.table == CERTIFICATES.name]
     recalled = maker(pending_certificates=pending)
     assert "certificates" not in tables(recalled.rows_of(check_at(NOW), (), heartbeat=True))
+
+
+def test_rows_that_could_not_be_made_leave_nothing_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What has no row is new the next time; the transitions alone can be made at once."""
+    made, check = maker(), zoned(check_at(NOW))
+    change = transition(NOW, None, "protected")
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(history_rows, "domain_row", fail)
+        with pytest.raises(ZeroDivisionError):
+            made.rows_of(check, [change], heartbeat=False)
+    (row,) = made.transition_rows([change])
+    assert (row.table, row.partition) == ("transitions", "year=2026")
+    again = made.rows_of(check, [change], heartbeat=False)
+    assert again == maker().rows_of(check, [change], heartbeat=False)
+    assert row in again
+    assert json.loads(made.stopped(NOW).data)["transitions"] == 2
 
 
 def test_memory_is_bounded_and_forgetting_does_no_harm() -> None:

@@ -51,6 +51,7 @@ from scanner.model.vocabulary import DnssecStatus, LookupOutcome
 from scanner.observe.dnsserver import ServerAddress
 from scanner.observe.opinion import compare
 from scanner.observe.rawfetch import RawFetcher
+from scanner.observe.turnstile import SharedEvent
 from scanner.wire.dnsframe import MalformedResponseError, RawRecord
 from scanner.wire.dnsrdata import CLASS_IN, TYPE_CODES, read_record
 
@@ -96,7 +97,7 @@ class ChainStatistics:
 class _Flight:
     """One step on its way; ``step`` is None when whoever took it gave up."""
 
-    done: trio.Event | None = None
+    done: SharedEvent | None = None
     step: Step | None = None
 
 
@@ -296,7 +297,7 @@ class ValidatingResolver:
         while (flight := self._flights.get(key)) is not None:
             self._joins += 1
             if flight.done is None:
-                flight.done = trio.Event()  # most flights nobody joins
+                flight.done = SharedEvent()  # most flights nobody joins
             with trio.move_on_at(spent.until) as scope:
                 await flight.done.wait()
             if scope.cancelled_caught:

@@ -30,6 +30,7 @@ from scanner.model.policy import RoutingLimits
 from scanner.model.ports import Clock, Prober, Resolver, VantageMonitor, ZoneSource
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome, RRType
 from scanner.model.zones import ZoneObservation
+from scanner.observe.turnstile import turnstile
 
 _T = TypeVar("_T")
 
@@ -92,6 +93,7 @@ class DomainObserver:
         control questions about our own vantage begin after the last lookup of the domain, so they
         vouch for it.
         """
+        await turnstile().begin()
         started = trio.current_time()
         observed_at = self._clock.now()
         collected = _Collected()

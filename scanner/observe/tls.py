@@ -140,7 +140,10 @@ async def handshake(stream: PeerStream, context: SSL.Context, sni: str | None) -
             return TlsStream(stream, connection, _facts(connection))
         await _flush(stream, connection, tolerate_loss=failure is not None)
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                failure = None  # with its traceback it is a cycle, and keeps the whole probe alive
         data = await stream.receive(READ_OCTETS)
         if not data:
             raise PeerError(ProbeError.CLOSED, "the server closed the connection in the handshake")

@@ -39,6 +39,7 @@ from scanner.observe.chainwalk import ValidatingResolver
 from scanner.observe.pathtest import Fetch
 from scanner.observe.resolver import StubResolver
 from scanner.observe.selftest import SelfTest, SelfTestCheck, examine_server
+from scanner.observe.turnstile import SharedEvent
 
 __all__ = [
     "CONTROL_QUESTION",
@@ -147,7 +148,7 @@ class ResolverVantage:
         self._bogus: dict[str, tuple[tuple[Name, BogusAnswer], ...]] = {}
         self._bogus_due_at: dict[str, float] = {}
         self._reach_wanted = False
-        self._running: trio.Event | None = None
+        self._running: SharedEvent | None = None
         self._begun = 0
         self._finished = 0
         self._next_at = 0.0
@@ -175,11 +176,11 @@ class ResolverVantage:
         if thorough:
             self._bogus_due_at.clear()
         while self._finished < wanted:
-            # Who waits is woken by the end of the test, all at once; one of them makes the next.
+            # Who waits is woken by the end of the test, a few at a time; one makes the next.
             if self._running is not None:
                 await self._running.wait()
             else:
-                self._running = trio.Event()
+                self._running = SharedEvent()
                 try:
                     await self._test_all()
                 finally:

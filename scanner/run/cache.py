@@ -19,6 +19,7 @@ import trio
 
 from scanner.model.observation import Lookup, OtherRecord, Question, TlsaRecord
 from scanner.model.ports import Clock, Resolver
+from scanner.observe.turnstile import SharedEvent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +63,7 @@ class _Entry:
 class _Flight:
     """One question on its way; ``lookup`` is None when whoever asked it gave up."""
 
-    done: trio.Event | None = None
+    done: SharedEvent | None = None
     lookup: Lookup | None = None
 
 
@@ -99,7 +100,7 @@ class CachingResolver:
             return remembered
         while (flight := self._flights.get(question)) is not None:
             if flight.done is None:
-                flight.done = trio.Event()  # most flights nobody joins
+                flight.done = SharedEvent()  # most flights nobody joins
             await flight.done.wait()
             if flight.lookup is not None:
                 self._joins += 1

@@ -36,6 +36,7 @@ from scanner.model.meter import Meter, NullMeter, OwnMetric
 from scanner.model.names import Name, parent_of
 from scanner.model.observation import AddressObservation, HostAddress, ProbeError, ProbeStage
 from scanner.model.ports import Prober
+from scanner.observe.turnstile import SharedEvent
 from scanner.run.gates import Gates
 from scanner.run.manners import Backoff, BackoffLimits, Buckets, Rests
 
@@ -126,7 +127,7 @@ class _Key:
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    done: trio.Event | None = None
+    done: SharedEvent | None = None
     result: AddressObservation | None = None
 
 
@@ -184,7 +185,7 @@ class SharedProber:
             if flight is None:
                 return await self._lead(key, address)
             if flight.done is None:
-                flight.done = trio.Event()  # most flights nobody joins
+                flight.done = SharedEvent()  # most flights nobody joins
             await flight.done.wait()
             if flight.result is not None:
                 self._shared += 1

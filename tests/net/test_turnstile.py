@@ -1,0 +1,151 @@
+"""The turnstile: a few tasks for each pass of the event loop, in order, and nobody lost."""
+
+import trio
+from trio.testing import Sequencer, wait_all_tasks_blocked
+
+from scanner.observe.turnstile import AT_ONCE, BEGIN_AT_ONCE, SharedEvent, turnstile
+
+
+async def test_who_waited_for_the_same_goes_on_a_few_at_a_time_and_in_order() -> None:
+    """Between any two passes of the loop no more than AT_ONCE of them run; all do in the end."""
+    event, order, passes = SharedEvent(), list[int](), list[int]()
+
+    async def wait(number: int) -> None:
+        await event.wait()
+        order.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(50):
+            nursery.start_soon(wait, number)
+            await wait_all_tasks_blocked()
+        event.set()
+        while len(order) < 50:
+            before = len(order)
+            await trio.lowlevel.checkpoint()
+            passes.append(len(order) - before)
+    assert sorted(order) == list(range(50))
+    # Within a pass trio runs them in any order.
+    for number, place in enumerate(order):
+        assert abs(number - place) < 2 * AT_ONCE
+    assert max(passes) <= 2 * AT_ONCE
+    assert len([count for count in passes if count]) >= 50 // (2 * AT_ONCE)
+
+
+async def test_an_event_that_is_set_lets_everybody_on_at_once() -> None:
+    """Whoever comes later does not wait."""
+    event = SharedEvent()
+    event.set()
+    with trio.fail_after(1):
+        for _ in range(3 * AT_ONCE):
+            await event.wait()
+
+
+async def test_things_begin_a_few_at_a_time() -> None:
+    """Two hundred that come at once begin over many passes, and all of them begin."""
+    begun, passes = list[int](), list[int]()
+
+    async def begin(number: int) -> None:
+        await turnstile().begin()
+        begun.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(200):
+            nursery.start_soon(begin, number)
+        while len(begun) < 200:
+            before = len(begun)
+            await trio.lowlevel.checkpoint()
+            passes.append(len(begun) - before)
+    assert sorted(begun) == list(range(200))
+    assert max(passes) <= 2 * BEGIN_AT_ONCE
+
+
+async def test_in_long_passes_one_begins_for_each(mock_clock: trio.testing.MockClock) -> None:
+    """Another one in flight would only make them longer; and yet nobody is kept out for ever."""
+    begun, passes = list[int](), list[int]()
+
+    class LongPasses(trio.abc.Instrument):
+        def before_io_wait(self, timeout: float) -> None:
+            mock_clock.jump(0.05)
+
+    async def begin(number: int) -> None:
+        await turnstile().begin()
+        begun.append(number)
+
+    trio.lowlevel.add_instrument(LongPasses())
+    async with trio.open_nursery() as nursery:
+        for number in range(40):
+            nursery.start_soon(begin, number)
+        while len(begun) < 40:
+            before = len(begun)
+            await trio.lowlevel.checkpoint()
+            passes.append(len(begun) - before)
+    assert max(passes[3:]) <= 2
+    assert len(passes) >= 30
+
+
+async def test_those_that_end_something_go_before_those_that_begin() -> None:
+    """What is in flight takes memory; it ends first."""
+    event, seen = SharedEvent(), list[str]()
+
+    async def end() -> None:
+        await event.wait()
+        seen.append("end")
+
+    async def begin() -> None:
+        await turnstile().begin()
+        seen.append("begin")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4 * AT_ONCE):
+            nursery.start_soon(end)
+        await wait_all_tasks_blocked()
+        for _ in range(40):
+            nursery.start_soon(begin)
+        await trio.lowlevel.checkpoint()
+        event.set()
+    assert seen.index("end") <= 2 * AT_ONCE
+    last_end = max(place for place, what in enumerate(seen) if what == "end")
+    assert "begin" in seen[last_end:]
+    assert seen[:last_end].count("begin") <= 3 * BEGIN_AT_ONCE
+
+
+async def test_who_is_cancelled_leaves_the_line() -> None:
+    """Before the event, and while waiting for its turn after it; the others go on."""
+    event, seen = SharedEvent(), list[int]()
+    scopes = [trio.CancelScope() for _ in range(60)]
+
+    async def wait(number: int) -> None:
+        with scopes[number]:
+            await event.wait()
+            seen.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(60):
+            nursery.start_soon(wait, number)
+            await wait_all_tasks_blocked()
+        scopes[0].cancel()
+        await wait_all_tasks_blocked()
+        event.set()
+        scopes[59].cancel()
+    assert set(seen) == set(range(1, 59))
+    assert len(turnstile()) == 0
+
+
+async def test_who_begins_and_is_cancelled_takes_nobody_with_it() -> None:
+    """A place in the line is given up, and the next one comes."""
+    begun = list[int]()
+    scopes = [trio.CancelScope() for _ in range(30)]
+    sequence = Sequencer()
+
+    async def begin(number: int) -> None:
+        with scopes[number]:
+            await turnstile().begin()
+            begun.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(30):
+            nursery.start_soon(begin, number)
+        async with sequence(0):
+            scopes[29].cancel()
+    assert set(begun) >= set(range(29))
+    assert len(turnstile()) == 0

@@ -21,7 +21,10 @@ that were lost and domains that were not (the controls) are looked at afresh, pa
 - Half of the lost are fine again: it was ours, or it has passed. Begin anew.
 - They are still lost, and most controls or the canaries are fine: after ``trial_rounds`` rounds it
   is real, and is believed (``MassLossGuard.acquit``).
-- The controls fail as well: it is ours, and we stay blind.
+- The controls fail as well: it is ours, and we stay blind. Others that are believed to be
+  protected are asked in the next round, so that a cause that the first ones share with the lost is
+  not taken for ours: all who were asked decide. After ``trial_patience`` a round comes only every
+  ``trial_slow_seconds``, and canaries that are good decide.
 - Nothing to compare with: it is believed after ``trial_patience`` of good tests, no sooner.
 - None of the lost can be judged: begin anew after ``trial_patience``.
 """
@@ -110,6 +113,8 @@ class WatchPolicy:
     """Looks at controls without any result, after which there is nobody to compare with."""
     trial_rounds: int = 2
     trial_patience: timedelta = timedelta(hours=2)
+    trial_slow_seconds: float = 900.0
+    """Between two rounds of a trial that has outlasted its patience: as a sender tries (S-13)."""
     profile: Profile = Profile.EXCHANGE_ONLINE
     decision: SelfPolicy = field(default_factory=SelfPolicy)
     clock: ClockPolicy = field(default_factory=ClockPolicy)
@@ -124,6 +129,11 @@ class _Trial:
     lost: tuple[Name, ...]
     controls: tuple[Name, ...]
     rounds: int = 0
+    worse: dict[Name, bool] = field(default_factory=dict)
+    """By control asked so far, whether it looked worse the last time."""
+    asked: set[Name] = field(default_factory=set)
+    """Controls that had their turn."""
+    is_slow: bool = False
 
 
 class SelfWatch:
@@ -219,9 +229,12 @@ class SelfWatch:
         return status
 
     def _may_visit(self) -> bool:
-        """Return whether partners may be visited for our own sake: once in an interval, no more."""
-        now = trio.current_time()
-        if now < self._visited_at + self._policy.interval_seconds:
+        """Return whether partners may be visited for our own sake: once in an interval, no more,
+        and less often in a trial that lasts."""
+        now, policy = trio.current_time(), self._policy
+        is_slow = self._trial is not None and self._trial.is_slow
+        pause = policy.trial_slow_seconds if is_slow else policy.interval_seconds
+        if now < self._visited_at + pause:
             return False
         self._visited_at = now
         return True
@@ -415,42 +428,69 @@ class SelfWatch:
     async def _try_mass_loss(self, seen: SelfTestSeen, status: SelfStatus) -> SelfStatus:
         """Make one round of the trial; return the status that follows."""
         trial = self._trial = self._trial or self._new_trial(seen.tested_at)
-        lost = await self._still_worse(trial.lost)
-        fine = [not worse for worse in await self._still_worse(trial.controls)]
+        lost = list((await self._still_worse(trial.lost)).values())
+        trial.worse |= await self._still_worse(trial.controls)
         patient = seen.tested_at - trial.since >= self._policy.trial_patience
         if not lost and trial.lost:  # none of them could be judged, or they are watched no more
             return self._end_trial(seen, acquitted=False) if patient else status
         if 2 * sum(lost) < len(lost) or not trial.lost:
             _log.info("mass loss: most of the lost domains are fine again, beginning anew")
             return self._end_trial(seen, acquitted=False)
-        controlled = len(fine) >= self._policy.least_controls
+        controlled = len(trial.worse) >= self._policy.least_controls
         canaries = [one.good for one in seen.canaries if one.good is not None]
-        if controlled and 2 * sum(fine) <= len(fine):
+        vouched = bool(canaries) and all(canaries)
+        controls_fail = controlled and 2 * sum(trial.worse.values()) >= len(trial.worse)
+        trial.is_slow = controls_fail and patient
+        if controls_fail and not (vouched and patient):
             trial.rounds = 0
+            self._change_controls(trial)
             return status
-        if controlled or (canaries and all(canaries)):
+        if controlled or vouched:
             trial.rounds += 1
         if trial.rounds < self._policy.trial_rounds and not patient:
             return status
         _log.warning("mass loss: the losses stand while we see well, so they are believed")
+        for domain, worse in trial.worse.items():
+            if worse:  # lost as well: whoever is compared with it would be suspected
+                self._controls.drop(domain)
         return self._end_trial(seen, acquitted=True)
 
     def _new_trial(self, now: datetime) -> _Trial:
         lost = [look for look in reversed(self._guard.since_onset()) if look.lost]
         sample = tuple(look.domain for look in diverse(lost, self._policy.sample))
-        everybody = {look.domain for look in lost}
-        controls = self._controls.pick(self._policy.controls, but=everybody)
+        controls = self._pick_controls(set())
         # Without a loss it was the controls that raised the suspicion.
         return _Trial(since=now, lost=sample or controls, controls=controls)
 
-    async def _still_worse(self, domains: Sequence[Name]) -> list[bool]:
+    def _change_controls(self, trial: _Trial) -> None:
+        """Let others be asked in the next round; once all were, begin with the first again."""
+        trial.asked.update(trial.controls)
+        others = self._pick_controls(trial.asked)
+        if len(others) < self._policy.least_controls:
+            trial.asked.clear()
+            others = self._pick_controls(trial.asked)
+        trial.controls = others
+
+    def _pick_controls(self, but: set[Name]) -> tuple[Name, ...]:
+        """Return controls that are not lost: those seen fine lately, else any that should be."""
+        most = self._policy.controls
+        unfit = but | {look.domain for look in self._guard.since_onset() if look.lost}
+        chosen = self._controls.pick(most, but=unfit)
+        protected = (
+            Name(domain)
+            for domain, status in self._believed.items()
+            if status == DomainVerdict.PROTECTED and domain not in unfit and domain not in chosen
+        )
+        return (*chosen, *islice(protected, most - len(chosen)))
+
+    async def _still_worse(self, domains: Sequence[Name]) -> dict[Name, bool]:
         """Return, for each domain that could be judged afresh, whether it is worse than before."""
-        found: list[bool] = []
+        found: dict[Name, bool] = {}
 
         async def look_at(domain: Name) -> None:
             worse = self._is_worse(domain, await self._look(domain))
             if worse is not None:
-                found.append(worse)
+                found[domain] = worse
 
         async with trio.open_nursery() as nursery:
             for domain in domains:

@@ -589,6 +589,66 @@ class TestMassLoss:
         waited = trio.current_time() - began
         assert 7_200 <= waited < 7_300
 
+    async def test_controls_that_fail_are_changed_until_one_is_fine(self, autojump_clock) -> None:
+        """Some share a cause with the lost that no look names; the others must come to be asked."""
+        scene = Scene()
+        await self.everybody_is_lost(scene, number=35)
+        scene.tests.judged = {Name(f"d{n}.test"): DOWN for n in range(11)}
+        rounds = 0
+        while scene.watch.closed() is not None and rounds < 20:
+            await trio.sleep(60)
+            await scene.watch.test()
+            rounds += 1
+        assert rounds == 1 + 3 + 1
+
+    async def test_a_minority_of_controls_that_are_fine_proves_nothing(
+        self, autojump_clock
+    ) -> None:
+        """A fault of ours may spare some; asking until a round pleases us would find them."""
+        scene = Scene()
+        await self.everybody_is_lost(scene, number=65)
+        scene.tests.judged = {Name(f"d{n}.test"): DOWN for n in (*range(35), *range(41, 65))}
+        for _ in range(100):
+            await trio.sleep(60)
+            await scene.watch.test()
+        assert scene.watch.closed() is not None
+
+    async def test_controls_that_keep_failing_are_visited_less_often_in_the_end(
+        self, autojump_clock
+    ) -> None:
+        """Blind all the time, since nobody who was protected is fine; but nobody is pestered."""
+        scene = Scene()
+        lost = await self.everybody_is_lost(scene, number=29)
+        scene.tests.judged = {Name(f"d{n}.test"): DOWN for n in range(29)}
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.watch.run)
+            await trio.sleep(3 * 3_600)
+            scene.tests.looked_at.clear()
+            await trio.sleep(24 * 3_600)
+            assert scene.watch.closed() is not None
+            assert scene.tests.looked_at.count(lost[0]) == 24 * 4
+            assert len(set(scene.tests.looked_at)) == 29
+            scene.tests.judged = {}
+            await scene.watch.wait_open()
+            nursery.cancel_scope.cancel()
+        assert trio.current_time() - began <= 27 * 3_600 + 1_000
+
+    async def test_good_canaries_end_a_trial_whose_controls_keep_failing(
+        self, autojump_clock
+    ) -> None:
+        """After two hours, and not before: they are known to be protected, the controls were."""
+        scene = Scene(canaries=(CANARY,))
+        await self.everybody_is_lost(scene)
+        scene.tests.judged = {Name(f"d{n}.test"): DOWN for n in range(12)}
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.watch.run)
+            await trio.sleep(1)
+            await scene.watch.wait_open()
+            nursery.cancel_scope.cancel()
+        assert 7_200 <= trio.current_time() - began <= 7_200 + 3 * 900
+
     @pytest.mark.parametrize("removed", [True, False])
     async def test_lost_domains_that_nobody_can_judge_keep_nobody_blind_for_ever(
         self, autojump_clock, removed: bool

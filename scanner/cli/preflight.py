@@ -23,7 +23,8 @@ def files_needed(settings: Settings) -> int:
     Twice the sockets of the resolvers: a second set fetches for the self-test.
     """
     resolvers = 2 * SOCKETS_PER_RESOLVER * max(len(settings.resolvers), 1)
-    return BASE_FILES + resolvers + settings.sharing_limits.max_concurrent
+    sharing = settings.sharing_limits
+    return BASE_FILES + resolvers + sharing.max_concurrent + sharing.max_slow
 
 
 def fitted(settings: Settings) -> tuple[Settings, str | None]:
@@ -40,10 +41,14 @@ def fitted(settings: Settings) -> tuple[Settings, str | None]:
     if allowed >= needed:
         return settings, None
     sharing = settings.sharing_limits
-    fewer = max(sharing.max_concurrent - (needed - allowed), 1)
+    room = max(sharing.max_concurrent + sharing.max_slow - (needed - allowed), 0)
+    # The slow lane gives way first, and keeps a third.
+    slow = min(sharing.max_slow, max(room - sharing.max_concurrent, room // 3))
+    fewer = replace(sharing, max_concurrent=max(room - slow, 1), max_slow=slow)
     sentence = (
         f"this process may open {hard:,} files and would need {needed:,}: "
-        f"{fewer:,} SMTP connections at a time instead of {sharing.max_concurrent:,}; "
+        f"{fewer.max_concurrent:,} SMTP connections at a time instead of "
+        f"{sharing.max_concurrent:,}, and {slow:,} slow ones instead of {sharing.max_slow:,}; "
         "raise the limit (ulimit -n, LimitNOFILE=) to have them all"
     )
-    return replace(settings, sharing_limits=replace(sharing, max_concurrent=fewer)), sentence
+    return replace(settings, sharing_limits=fewer), sentence

@@ -43,6 +43,11 @@ class Turnstile:
         """Return how many wait here."""
         return len(self._goes_on) + len(self._begins)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether somebody waits here to begin: the processor has more to do than it can."""
+        return bool(self._begins)
+
     async def begin(self) -> None:
         """Return when this task may begin something that will take work.
 

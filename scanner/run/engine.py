@@ -1,7 +1,8 @@
 """One pass over many domains: bounded, interruptible, and stopped when we cannot see.
 
 Targets are taken from the front by a fixed number of workers, so memory does not depend on the
-length of the list. Five things never reach a sink as somebody else's failure:
+length of the list; a worker whose domain only waits for somebody slow gets a substitute
+(``scanner.run.slowlane``). Five things never reach a sink as somebody else's failure:
 
 - A domain observed while our resolver was down or not validating is observed again once control
   questions succeed; if they do not for ``blind_patience_seconds`` the pass ends as blind, with
@@ -20,6 +21,7 @@ length of the list. Five things never reach a sink as somebody else's failure:
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import trio
 
@@ -36,6 +38,7 @@ from scanner.model.reasons import Reason
 from scanner.model.verdict import Check, Judgement
 from scanner.model.vocabulary import HostOutcome, LookupOutcome, RRType
 from scanner.run.outage import DEFAULT_RUN, OutageGuard, reached_somebody
+from scanner.run.slowlane import SLOW_AFTER_SECONDS, SLOW_IN_FLIGHT, SlowLane
 
 _log = logging.getLogger("danewatch.engine")
 
@@ -51,6 +54,11 @@ class EngineLimits:
     """Bounds of a pass. Sources: ours; memory per waiting domain was measured at about 4 KiB."""
 
     domains_in_flight: int = 200
+    """Domains at a time, without those in the slow lane."""
+    slow_domains_in_flight: int = SLOW_IN_FLIGHT
+    """Domains in the slow lane at a time; 0 is no such lane."""
+    slow_after_seconds: float = SLOW_AFTER_SECONDS
+    """A check that has taken so long moves over."""
     blind_patience_seconds: float = 60.0
     """How long control questions may fail before the pass ends as blind."""
     blind_retry_seconds: float = 5.0
@@ -71,6 +79,8 @@ class PassSummary:
     checked: int
     blind: str | None = None
     second_looks: int = 0
+    slow: int = 0
+    """Checks that moved to the slow lane."""
 
 
 @dataclass
@@ -79,6 +89,11 @@ class _Pass:
 
     waiting: Iterator[Target]
     guard: OutageGuard
+    lane: SlowLane
+    substitute: Callable[[], None] = lambda: None
+    """Begins one more worker."""
+    too_many: int = 0
+    """Workers that have had a substitute and are back."""
     held: list[tuple[Target, DomainObservation]] = field(default_factory=list)
     doubtful: list[Target] = field(default_factory=list)
     first_look: bool = True
@@ -125,7 +140,14 @@ class Engine:
         ``on_check`` is called by one task at a time for one target, and may wait: that is the back
         pressure of a slow sink. An exception from it ends the pass.
         """
-        state = _Pass(waiting=iter(targets), guard=OutageGuard(run=self._limits.outage_run))
+        limits = self._limits
+        state = _Pass(
+            waiting=iter(targets),
+            guard=OutageGuard(run=limits.outage_run),
+            lane=SlowLane(
+                places=limits.slow_domains_in_flight, after_seconds=limits.slow_after_seconds
+            ),
+        )
         await self._run_workers(state, on_check)
         if state.guard.suspects and state.guard.witness is None and state.blind is None:
             state.blind = f"nothing answered: {_LIKE_AN_OUTAGE}"
@@ -134,12 +156,21 @@ class Engine:
             await self._look_again(state, on_check)
         if state.held and state.blind is None:
             await self._settle_held(state, on_check)
-        return PassSummary(checked=state.checked, blind=state.blind, second_looks=second_looks)
+        return PassSummary(
+            checked=state.checked,
+            blind=state.blind,
+            second_looks=second_looks,
+            slow=state.lane.statistics().total,
+        )
 
     async def _run_workers(self, state: _Pass, on_check: OnCheck) -> None:
         async with trio.open_nursery() as nursery:
+            state.too_many = 0
+            state.substitute = partial(
+                nursery.start_soon, self._work, state, on_check, nursery.cancel_scope
+            )
             for _ in range(self._limits.domains_in_flight):
-                nursery.start_soon(self._work, state, on_check, nursery.cancel_scope)
+                state.substitute()
 
     async def _look_again(self, state: _Pass, on_check: OnCheck) -> None:
         await trio.sleep(self._limits.second_look_after_seconds)
@@ -150,23 +181,30 @@ class Engine:
 
     async def _work(self, state: _Pass, on_check: OnCheck, scope: trio.CancelScope) -> None:
         for target in state.waiting:
-            check = await self._check_while_seeing(target, state)
-            if check is None:
+            if not await self._work_on(target, state, on_check):
                 scope.cancel()
                 return
-            if state.first_look:  # second looks are at doubtful domains only, one after the other
-                state.guard.note(target, check, doubtful=self._is_doubtful(check))
-            if state.guard.suspects and not await self._network_works(state):
-                scope.cancel()
+            if state.too_many:
+                state.too_many -= 1
                 return
-            if _waits_for_egress(check) and len(state.held) < self._limits.held_back:
-                state.held.append((target, check.observation))
-                continue
-            if state.first_look and self._deserves_second_look(check, state):
-                state.doubtful.append(target)
-                continue
+
+    async def _work_on(self, target: Target, state: _Pass, on_check: OnCheck) -> bool:
+        """Check ``target`` and see what becomes of it; False when we are blind."""
+        check = await self._check_while_seeing(target, state)
+        if check is None:
+            return False
+        if state.first_look:  # second looks are at doubtful domains only, one after the other
+            state.guard.note(target, check, doubtful=self._is_doubtful(check))
+        if state.guard.suspects and not await self._network_works(state):
+            return False
+        if _waits_for_egress(check) and len(state.held) < self._limits.held_back:
+            state.held.append((target, check.observation))
+        elif state.first_look and self._deserves_second_look(check, state):
+            state.doubtful.append(target)
+        else:
             await on_check(target, check)
             state.checked += 1
+        return True
 
     def _deserves_second_look(self, check: Check, state: _Pass) -> bool:
         return self._is_doubtful(check) and len(state.doubtful) < self._limits.second_looks
@@ -174,7 +212,11 @@ class Engine:
     async def _check_while_seeing(self, target: Target, state: _Pass) -> Check | None:
         """Return a check made while control questions worked, or None when we are blind."""
         while True:
-            check = await self.check(target)
+            stay = state.lane.watch(state.substitute)
+            try:
+                check = await self.check(target)
+            finally:
+                state.too_many += not state.lane.end(stay)
             if check.observation.vantage.resolver_trusted:
                 return check
             blind = await self._wait_until_seeing(state)

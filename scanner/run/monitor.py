@@ -5,8 +5,9 @@
 
 Rules:
 
-- One check of a domain at a time, ``domains_in_flight`` in all. Who wants one now (``check_now``)
-  joins the one that runs.
+- One check of a domain at a time, ``domains_in_flight`` in all, without those that only wait for
+  somebody slow (``scanner.run.slowlane``). Who wants one now (``check_now``) joins the one that
+  runs.
 - While the gate is closed nothing is begun, and a check that ends then changes nothing; nor does
   one whose resolver could not be trusted, nor one that the gate holds back. Such a domain is due
   again soon, each time a little later.
@@ -48,6 +49,7 @@ from scanner.run.schedule import (
     next_due,
     resumed_due,
 )
+from scanner.run.slowlane import SLOW_AFTER_SECONDS, SLOW_IN_FLIGHT, SlowLane
 from scanner.run.supervise import Offload, in_thread, note_crash, supervised
 from scanner.transition.confirm import ConfirmationPolicy
 
@@ -81,6 +83,11 @@ class MonitorLimits:
     """Bounds of the service. All ours."""
 
     domains_in_flight: int = 200
+    """Domains at a time, without those in the slow lane."""
+    slow_domains_in_flight: int = SLOW_IN_FLIGHT
+    """Domains in the slow lane at a time; 0 is no such lane."""
+    slow_after_seconds: float = SLOW_AFTER_SECONDS
+    """A check that has taken so long moves over."""
     gate_seconds: float = 5.0
     """How often it is looked whether we are blind: no blindness is as short as that."""
     gauges_seconds: float = 15.0
@@ -127,6 +134,10 @@ class Monitor:
         self._schedule = Schedule()
         self._flights: dict[Name, _Flight] = {}
         self._places = trio.Semaphore(self._limits.domains_in_flight)
+        self._lane = SlowLane(
+            places=self._limits.slow_domains_in_flight,
+            after_seconds=self._limits.slow_after_seconds,
+        )
         self._nap = trio.CancelScope()
         self._nap_until = self._seen_now = ports.clock.now()
         self._blind_at = datetime.min.replace(tzinfo=UTC)
@@ -365,10 +376,12 @@ class Monitor:
         return flight
 
     async def _look_and_leave(self, domain: Name, flight: _Flight) -> None:
+        stay = self._lane.watch(self._places.release)
         try:
             await self._look(domain, flight, None)
         finally:
-            self._places.release()
+            if self._lane.end(stay):
+                self._places.release()
 
     async def _look(self, domain: Name, flight: _Flight, planned: datetime | None) -> Check | None:
         """Check ``domain`` and take in what comes of it; the domain waits again afterwards.
@@ -465,6 +478,7 @@ class Monitor:
         put(OwnMetric.SCHEDULER_OLDEST_DUE, oldest.timestamp() if oldest and waits else None)
         put(OwnMetric.SCHEDULER_INTERVAL, self._policy.cadence.interval.total_seconds())
         put(OwnMetric.IN_FLIGHT, len(self._flights), stage="domain")
+        put(OwnMetric.IN_FLIGHT, self._lane.statistics().now, stage="domain-slow")
         put(OwnMetric.SUSPICIONS, len(self._ledger.suspicions))
 
     async def _measure_lag_for_ever(self) -> None:

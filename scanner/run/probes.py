@@ -13,7 +13,8 @@ Rules:
   ``min_gap_seconds`` between them, a few to one network, a cap over all; and so many a second to
   one network and to one operator (the parent domain of the host name), with a burst.
 * They are taken in that order (address, rates, network, all), so a queue before one slow host uses
-  up nobody else's place; and always in the same order, so nobody can wait in a circle.
+  up nobody else's place; and always in the same order, so nobody can wait in a circle. A probe that
+  takes long leaves its place among all to others (``scanner.run.slowlane``) and keeps the rest.
 * A caller that is cancelled while it leads a shared probe takes nobody with it: one of those who
   wait leads the next try.
 * An address found closed is closed for every host name at it.
@@ -39,6 +40,7 @@ from scanner.model.ports import Prober
 from scanner.observe.turnstile import SharedEvent
 from scanner.run.gates import Gates
 from scanner.run.manners import Backoff, BackoffLimits, Buckets, Rests
+from scanner.run.slowlane import SLOW_AFTER_SECONDS, SLOW_IN_FLIGHT, SlowLane, Stay
 
 _NOT_KEPT = frozenset({ProbeError.OWN_RESOURCES, ProbeError.NO_ROUTE})
 """Our own momentary trouble, found before any connection: the next one to ask may fare better."""
@@ -59,7 +61,12 @@ class SharingLimits:
     """How many probes at a time, and how much is remembered of them. All ours."""
 
     max_concurrent: int = 200
-    """Probes at a time. About 90 KiB of memory each while TLS is up."""
+    """Probes at a time, without those in the slow lane. About 90 KiB of memory each while TLS is
+    up."""
+    max_slow: int = SLOW_IN_FLIGHT
+    """Probes in the slow lane at a time, nearly all with no connection yet; 0 is no lane."""
+    slow_after_seconds: float = SLOW_AFTER_SECONDS
+    """A probe that has taken so long moves over."""
     max_per_network: int = 8
     """Probes at a time to one IPv4 /24 or IPv6 /48, the blocks one operator usually has."""
     min_gap_seconds: float = 0.0
@@ -111,6 +118,8 @@ class ProbeStatistics:
     shared: int
     """Answers given without a probe of their own."""
     in_flight: int
+    slow: int
+    """Of those in flight, the ones in the slow lane."""
     waiting: int
     """Probes that wait for their turn: for the address, the network or a place."""
     kept: int
@@ -152,6 +161,9 @@ class SharedProber:
         self._backoff = Backoff(self._limits.backoff)
         self._turned_away: dict[str, AddressObservation] = {}
         self._places: Gates[None] = Gates(self._limits.max_concurrent)
+        self._lane = SlowLane(
+            places=self._limits.max_slow, after_seconds=self._limits.slow_after_seconds
+        )
         self._addresses: Gates[str] = Gates(1)
         self._networks: Gates[_Network] = Gates(self._limits.max_per_network)
         self._rests = Rests(self._limits.min_gap_seconds)
@@ -209,6 +221,7 @@ class SharedProber:
             probes=self._probes,
             shared=self._shared,
             in_flight=self._in_flight,
+            slow=self._lane.statistics().now,
             waiting=self._waiting,
             kept=len(self._kept),
         )
@@ -217,12 +230,13 @@ class SharedProber:
         flight = self._flights[key] = _Flight()
         try:
             network = await self._take_turn(key)
+            stay = self._lane.watch(self._leave_places)
             try:
                 began_at = trio.current_time()
                 known = self._recall(key)
                 result = known or await self._probe_now(key, address)
             finally:
-                self._give_back(key, network)
+                self._give_back(key, network, stay)
             flight.result = result
             # What was recalled is as old as it is: kept anew, it would serve too long.
             mine = known is None and key.generation == self._generation
@@ -310,11 +324,15 @@ class SharedProber:
         self._in_flight += 1
         return network
 
-    def _give_back(self, key: _Key, network: "_Network") -> None:
+    def _leave_places(self) -> None:
+        self._places.leave(None)
+
+    def _give_back(self, key: _Key, network: "_Network", stay: Stay) -> None:
         """Give everything back and let the address rest."""
         self._in_flight -= 1
         self._rests.begin(key.address)
-        self._places.leave(None)
+        if self._lane.end(stay):
+            self._places.leave(None)
         self._networks.leave(network)
         self._addresses.leave(key.address)
 

@@ -163,7 +163,8 @@ async def test_no_more_domains_are_in_flight_than_allowed(
     """The rest waits, longest due first, and the queue is seen."""
     slow = world(400)
     slow.latency_seconds = 120.0
-    parts = service(slow, limits=MonitorLimits(domains_in_flight=5, gauges_seconds=60.0))
+    limits = MonitorLimits(domains_in_flight=5, slow_domains_in_flight=0, gauges_seconds=60.0)
+    parts = service(slow, limits=limits)
     await start(nursery, parts)
     await trio.sleep(HOUR)
     assert slow.most_at_once == 5
@@ -172,6 +173,24 @@ async def test_no_more_domains_are_in_flight_than_allowed(
     oldest = parts.meter.get(OwnMetric.SCHEDULER_OLDEST_DUE)
     assert oldest is not None
     assert oldest < parts.clock.now().timestamp() - HOUR / 3
+    nursery.cancel_scope.cancel()
+
+
+async def test_domains_that_only_wait_hold_up_nobody(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """Checks that take minutes move to a lane of their own, which is bounded as well."""
+    slow = world(400)
+    slow.latency_seconds = 120.0
+    limits = MonitorLimits(
+        domains_in_flight=2, slow_domains_in_flight=6, slow_after_seconds=5, gauges_seconds=60.0
+    )
+    parts = service(slow, limits=limits)
+    await start(nursery, parts)
+    await trio.sleep(HOUR)
+    assert slow.most_at_once == 8
+    assert parts.meter.get(OwnMetric.IN_FLIGHT, "domain") == 8
+    assert parts.meter.get(OwnMetric.IN_FLIGHT, "domain-slow") == 6
     nursery.cancel_scope.cancel()
 
 

@@ -275,7 +275,7 @@ async def test_few_connections_at_a_time_to_one_network(
 
 async def test_a_cap_over_all(fake, autojump_clock) -> None:
     """No more probes at a time than configured, whoever they go to."""
-    prober = shared(fake, max_concurrent=3)
+    prober = shared(fake, max_concurrent=3, max_slow=0)
     await together(prober, *[(MX, ipv4(f"192.0.{number}.1"), MX) for number in range(8)])
     assert fake.most["all"] == 3
 
@@ -357,7 +357,7 @@ async def test_who_is_cancelled_while_waiting_gives_everything_back(
         "address": {},
         "gap": {"min_gap_seconds": 100},
         "network": {"max_per_network": 1},
-        "all": {"max_concurrent": 1},
+        "all": {"max_concurrent": 1, "max_slow": 0},
     }[where]
     second = {"network": ipv4("192.0.2.2"), "all": ipv4("198.51.100.1")}.get(where, FIRST)
     prober = shared(fake, **limits)

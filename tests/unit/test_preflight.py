@@ -49,16 +49,27 @@ def test_too_low_a_hard_limit_means_fewer_connections_and_a_word(limits: SetLimi
     """What would have failed in the middle is said at the beginning."""
     limits(256, 1_024)
     settings, sentence = fitted(SETTINGS)
-    fewer = 1_000 - (files_needed(SETTINGS) - 1_024)
-    assert settings == replace(
-        SETTINGS, sharing_limits=replace(SETTINGS.sharing_limits, max_concurrent=fewer)
-    )
+    room = 2_000 - (files_needed(SETTINGS) - 1_024)
+    sharing = settings.sharing_limits
+    assert (sharing.max_slow, sharing.max_concurrent) == (room // 3, room - room // 3)
+    assert files_needed(settings) == 1_024
     assert sentence is not None
-    assert f"{fewer} SMTP connections at a time instead of 1,000" in sentence
+    assert f"{sharing.max_concurrent} SMTP connections at a time instead of 1,000" in sentence
+    assert f"{sharing.max_slow} slow ones instead of 1,000" in sentence
+
+
+def test_the_slow_lane_gives_way_first(limits: SetLimits) -> None:
+    """Where it can give enough, the others keep all their places."""
+    limits(1_024, 1_024)
+    sharing = replace(SETTINGS.sharing_limits, max_concurrent=200)
+    settings, _ = fitted(replace(SETTINGS, sharing_limits=sharing))
+    assert settings.sharing_limits.max_concurrent == 200
+    assert 0 < settings.sharing_limits.max_slow < 1_000
+    assert files_needed(settings) == 1_024
 
 
 def test_at_least_one_connection_is_left(limits: SetLimits) -> None:
     """However low the limit is."""
     limits(16, 16)
     settings, _ = fitted(SETTINGS)
-    assert settings.sharing_limits.max_concurrent == 1
+    assert (settings.sharing_limits.max_concurrent, settings.sharing_limits.max_slow) == (1, 0)

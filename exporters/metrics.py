@@ -232,6 +232,7 @@ OWN_METRICS = (
     _gauge(
         OwnMetric.TARGETS_SHRINK_REFUSED,
         "1 while a target list is not taken because it lost too many domains at once.",
+        known=((),),
     ),
     _gauge(OwnMetric.SCHEDULER_QUEUE_LENGTH, "Domains that are due and wait for their check."),
     _gauge(
@@ -272,7 +273,10 @@ OWN_METRICS = (
     ),
     _counter(OwnMetric.CACHE_HITS, "Questions a cache could answer.", "cache", known=_each(CACHES)),
     _counter(OwnMetric.SMTP_THROTTLED, "Connections a mail server turned away for now."),
-    _gauge(OwnMetric.BLIND, "1 while danewatch cannot see, and says nothing about anybody."),
+    _gauge(
+        OwnMetric.BLIND,
+        "1 while danewatch cannot see, and says nothing about anybody; so it begins.",
+    ),
     _gauge(
         OwnMetric.BLIND_REASON,
         "1 for each reason why danewatch cannot see.",
@@ -280,8 +284,14 @@ OWN_METRICS = (
         known=_each(BlindReason),
     ),
     _gauge(
+        OwnMetric.LAST_SELF_TEST,
+        "When danewatch last looked at itself; absent before the first time.",
+        unit=_SECONDS,
+    ),
+    _gauge(
         OwnMetric.MASS_LOSS_SUSPECTED,
         "1 while so many domains got worse at once that our own fault is suspected.",
+        known=((),),
     ),
     _gauge(OwnMetric.CLOCK_OK, "1 if signatures made just now fit our clock."),
     _gauge(

@@ -57,6 +57,20 @@ SIGHT = Group(
             "`danewatch_canary_ok` say which part of it.",
         ),
         Alert(
+            name="DanewatchSelfTestStalled",
+            severity=Severity.CRITICAL,
+            scope=Scope.SCANNER,
+            condition="time() - danewatch_last_self_test_timestamp_seconds > 7500",
+            wait="5m",
+            summary="danewatch {{ $labels.instance }} has not looked at itself for "
+            "{{ $value | humanizeDuration }}.",
+            description="Whether it can see is not known; what it says of that is old.",
+            meaning="The self-test, made once a minute and at least once an hour "
+            "(`self_test.interval_seconds`), does not run any more, or does not come to an end.",
+            remedy="Look at its log, restart it, and please report it: a test has limits of time "
+            "and is begun again when it fails.",
+        ),
+        Alert(
             name="DanewatchMassLossSuspected",
             severity=Severity.CRITICAL,
             scope=Scope.SCANNER,

@@ -64,6 +64,12 @@ def _sight() -> list[Panel]:
             unit="none",
         ),
         stat(
+            "Last self-test",
+            "How long ago danewatch last looked at itself.",
+            f"time() - min(danewatch_last_self_test_timestamp_seconds{ALL})",
+            unit="s",
+        ),
+        stat(
             "Suspicions",
             "Changes for the worse that wait for a second look.",
             f"sum(danewatch_suspicions{ALL})",

@@ -111,6 +111,7 @@ class Service:
         self._chosen: tuple[Target, ...] = ()
         self._domains: frozenset[Name] = frozenset()
         self._choose()
+        meter.put(OwnMetric.BLIND, 1.0)  # nothing is believed before the first look at ourselves
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -181,6 +182,10 @@ class Service:
         if self.watch.status is None:
             return "the first look at ourselves is under way"
         return None
+
+    def blind(self) -> str | None:
+        """Return why nothing that is looked at now can be believed, None while we see."""
+        return None if self.watch is None else self.watch.closed()
 
     @property
     def config(self) -> Config:

@@ -302,9 +302,16 @@ def callbacks(service: Service, pulse: Pulse, token: trio.lowlevel.TrioToken) ->
         except (trio.RunFinishedError, trio.Cancelled):
             return ("the service is stopping",)
 
+    def refuse_while_blind() -> None:
+        if (sentence := service.blind()) is not None:
+            raise ProbeUnavailableError(f"danewatch cannot see, so this is no verdict: {sentence}")
+
     async def probe_in_time(domain: Name, seconds: float) -> Check | None:
+        refuse_while_blind()
         with trio.fail_after(seconds):
-            return await service.check_now(domain)
+            check = await service.check_now(domain)
+        refuse_while_blind()  # who became blind meanwhile has looked with closed eyes
+        return check
 
     def probe(domain: Name, seconds: float) -> Check:
         try:

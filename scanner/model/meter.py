@@ -30,6 +30,7 @@ class OwnMetric(StrEnum):
     SMTP_THROTTLED = "smtp_throttled_total"
     BLIND = "blind"
     BLIND_REASON = "blind_reason"
+    LAST_SELF_TEST = "last_self_test_timestamp_seconds"
     MASS_LOSS_SUSPECTED = "mass_loss_suspected"
     CLOCK_OK = "clock_ok"
     CANARY_OK = "canary_ok"

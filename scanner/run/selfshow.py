@@ -19,6 +19,7 @@ def show(status: SelfStatus, meter: Meter, *, before: SelfStatus | None) -> None
         for canary in before.canary_ok.keys() - status.canary_ok.keys():
             put(OwnMetric.CANARY_OK, None, canary=canary)
     put(OwnMetric.BLIND, float(status.blind))
+    put(OwnMetric.LAST_SELF_TEST, status.tested_at.timestamp())
     holding = reasons_of(status) if status.blind else frozenset()
     for reason in BlindReason:
         put(OwnMetric.BLIND_REASON, float(reason in holding), reason=reason.value)

@@ -244,6 +244,31 @@ async def test_a_probe_checks_a_target_now_and_nobody_else(tmp_path: Path) -> No
         assert (await w.fetch("probe?target=elsewhere.test"))[0] in (403, 404)
 
 
+async def test_who_has_not_seen_yet_is_blind_and_answers_no_probe(tmp_path: Path) -> None:
+    """The page says so from the first scrape on, and when it last looked at itself."""
+    async with world(tmp_path) as w:
+        w.loaded = w.load(self_test={"canary_domains": ["bank.test"]})
+        w.lab.break_domain(BANK, NamedFault.TLSA_MISMATCH)
+        with open_service(
+            w.loaded,
+            load=w.load_again,
+            places=places_of(w.loaded.config, "test"),
+            meter=OwnMetrics(version="test"),
+            now=w.clock.now(),
+        ) as service:
+            page = service.meter.render().decode()
+            assert "\ndanewatch_blind 1.0\n" in page
+            assert "danewatch_last_self_test_timestamp_seconds" not in page
+        async with w.service():
+            page = await w.until("metrics", r'^danewatch_blind_reason\{reason="canary.*1(\.0)?$')
+            assert re.search(
+                r"^danewatch_last_self_test_timestamp_seconds 1.*e\+09$", page, re.MULTILINE
+            )
+            status, text = await w.fetch("probe?target=bank.test")
+            assert status == 503
+            assert text.startswith("danewatch cannot see, so this is no verdict: Canaries do not")
+
+
 async def test_a_second_service_on_the_same_state_is_refused(tmp_path: Path) -> None:
     """With a sentence that names the file."""
     async with world(tmp_path) as w, w.service():

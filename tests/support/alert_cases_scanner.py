@@ -51,6 +51,15 @@ SCANNER_CASES = (
         "partner is to blame, and none is watched.",
     ),
     Case(
+        name="DanewatchSelfTestStalled",
+        severity=Severity.CRITICAL,
+        wrong=series("last_self_test_timestamp_seconds", -3 * HOUR),
+        right=series("last_self_test_timestamp_seconds", DAY),
+        labels={},
+        summary=f"danewatch {_NAME} has not looked at itself for 3h 10m 0s.",
+        description="Whether it can see is not known; what it says of that is old.",
+    ),
+    Case(
         name="DanewatchMassLossSuspected",
         severity=Severity.CRITICAL,
         wrong=series("mass_loss_suspected", 1),

@@ -106,6 +106,7 @@ def _make_well(own: OwnMetrics, *, targets: int) -> None:
         (OwnMetric.SCHEDULER_INTERVAL, 3_600),
         (OwnMetric.SUSPICIONS, 0),
         (OwnMetric.BLIND, 0),
+        (OwnMetric.LAST_SELF_TEST, now),
         (OwnMetric.MASS_LOSS_SUSPECTED, 0),
         (OwnMetric.CLOCK_OK, 1),
         (OwnMetric.HISTORY_WRITING, 1),

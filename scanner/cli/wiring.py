@@ -37,6 +37,7 @@ from scanner.observe.smtp import ProbeLimits, SmtpProber
 from scanner.observe.vantage import ResolverVantage, SelfTest
 from scanner.observe.zonekeeper import ZoneKeeper
 from scanner.run.cache import CacheLimits, CachingResolver
+from scanner.run.checking import Checker
 from scanner.run.clock import SystemClock
 from scanner.run.egress import EgressPolicy, EgressWatch
 from scanner.run.engine import Engine, EngineLimits, PassSummary
@@ -279,10 +280,9 @@ async def open_scanner(
             prober.forget()
 
         engine = Engine(
-            observe=observe,
+            check=Checker(observe=observe, judge=judged, clock=clock).check,
             judge=judged,
             confirm_vantage=vantage.confirm,
-            clock=clock,
             is_doubtful=deserves_second_look,
             forget_failures=forget_failures,
             forget_everything=forget_everything,

@@ -18,34 +18,23 @@ length of the list; a worker whose domain only waits for somebody slow gets a su
 - A bug in one check becomes an inconclusive check with a reason of its own; the pass goes on.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import trio
 
-from scanner.model.observation import (
-    DomainObservation,
-    Lookup,
-    MailRoute,
-    MxKind,
-    Question,
-    Vantage,
-)
-from scanner.model.ports import Clock, Target
+from scanner.model.observation import DomainObservation, Vantage
+from scanner.model.ports import Target
 from scanner.model.reasons import Reason
-from scanner.model.verdict import Check, Judgement
-from scanner.model.vocabulary import HostOutcome, LookupOutcome, RRType
+from scanner.model.verdict import Check
+from scanner.model.vocabulary import HostOutcome
+from scanner.run.checking import Judge, MakeCheck
 from scanner.run.outage import DEFAULT_RUN, OutageGuard, reached_somebody
 from scanner.run.slowlane import SLOW_AFTER_SECONDS, SLOW_IN_FLIGHT, SlowLane
 
-_log = logging.getLogger("danewatch.engine")
-
 _LIKE_AN_OUTAGE = "many checks in a row failed as an outage of our own network would make them"
 
-Observe = Callable[[Target], Awaitable[DomainObservation]]
-Judge = Callable[[DomainObservation], Judgement]
 OnCheck = Callable[[Target, Check], Awaitable[None]]
 
 
@@ -102,37 +91,32 @@ class _Pass:
 
 
 class Engine:
-    """Runs passes. ``observe`` and ``judge`` are handed in; nothing here knows DNS or SMTP."""
+    """Runs passes. ``check`` makes the checks; nothing here knows DNS, SMTP or processes."""
 
     def __init__(
         self,
         *,
-        observe: Observe,
+        check: MakeCheck,
         judge: Judge,
         confirm_vantage: Callable[[], Awaitable[Vantage]],
-        clock: Clock,
         is_doubtful: Callable[[Check], bool] = lambda _: False,
         forget_failures: Callable[[], None] = lambda: None,
         forget_everything: Callable[[], None] = lambda: None,
         limits: EngineLimits | None = None,
     ) -> None:
-        """``is_doubtful`` picks the checks that get a second look; ``forget_failures`` makes sure
+        """``judge`` is for what was held back: it is judged anew with what is known by then.
+
+        ``is_doubtful`` picks the checks that get a second look; ``forget_failures`` makes sure
         that the second look is answered by nothing remembered from the first, and
         ``forget_everything`` that a look at our own network is answered by nothing remembered."""
-        self._observe = observe
+        self.check = check
         self._judge = judge
         self._confirm_vantage = confirm_vantage
-        self._clock = clock
         self._is_doubtful = is_doubtful
         self._forget_failures = forget_failures
         self._forget_everything = forget_everything
         self._limits = limits or EngineLimits()
         self._gate = trio.Lock()
-
-    async def check(self, target: Target) -> Check:
-        """Return one check; a bug of ours becomes an inconclusive one."""
-        observation = await self._observed(target)
-        return Check(observation=observation, judgement=self._judge(observation))
 
     async def run_pass(self, targets: Iterable[Target], on_check: OnCheck) -> PassSummary:
         """Check every target once and hand each check to ``on_check``; return how it ended.
@@ -275,17 +259,6 @@ class Engine:
                 "no SMTP connection was answered in this pass: outgoing port 25 seems blocked"
             )
 
-    async def _observed(self, target: Target) -> DomainObservation:
-        started = trio.current_time()
-        try:
-            return await self._observe(target)
-        except Exception as error:  # noqa: BLE001 - the one place where a bug of ours in a check
-            # becomes a reason of its own instead of ending the pass for every other domain.
-            _log.exception("internal error while checking %s", target.domain)
-            return _failed_by_bug(
-                target, error, self._clock, round((trio.current_time() - started) * 1000)
-            )
-
 
 def _waits_for_egress(check: Check) -> bool:
     """Return whether any host is undecided only because port 25 was not yet seen to work."""
@@ -294,23 +267,4 @@ def _waits_for_egress(check: Check) -> bool:
         and host.judged.reason is Reason.EGRESS_UNPROVEN
         for verdict in check.judgement.verdicts
         for host in verdict.hosts
-    )
-
-
-def _failed_by_bug(
-    target: Target, error: Exception, clock: Clock, duration_ms: int
-) -> DomainObservation:
-    sentence = f"internal error: {type(error).__name__}: {error}"[:300]
-    lookup = Lookup(
-        question=Question(target.domain, RRType.MX),
-        outcome=LookupOutcome.MALFORMED,
-        status=None,
-        own_fault=sentence,
-    )
-    return DomainObservation(
-        domain=target.domain,
-        observed_at=clock.now(),
-        duration_ms=duration_ms,
-        route=MailRoute(domain=target.domain, mx=lookup, kind=MxKind.ERROR, expanded=target.domain),
-        incomplete=sentence,
     )

@@ -35,6 +35,7 @@ from scanner.model.vocabulary import (
     Profile,
     RRType,
 )
+from scanner.run.checking import Checker, MakeCheck
 from scanner.run.engine import Engine, EngineLimits
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -143,12 +144,15 @@ class World:
         return self.vantage()
 
 
+def checker(world: World) -> MakeCheck:
+    return Checker(observe=world.observe, judge=judged, clock=FixedClock()).check
+
+
 def engine(world: World, **limits: float) -> Engine:
     return Engine(
-        observe=world.observe,
+        check=checker(world),
         judge=judged,
         confirm_vantage=world.confirm,
-        clock=FixedClock(),
         limits=EngineLimits(**limits),  # type: ignore[arg-type]
     )
 
@@ -288,10 +292,9 @@ async def test_a_doubtful_check_is_reported_only_after_a_second_look(
     """One lost packet is no incident: the second look decides, and nothing is reported twice."""
     world, kept, forgotten = Flaky(), Kept(), []
     careful = Engine(
-        observe=world.observe,
+        check=checker(world),
         judge=judged,
         confirm_vantage=world.confirm,
-        clock=FixedClock(),
         is_doubtful=transient,
         forget_failures=lambda: forgotten.append(trio.current_time()),
     )
@@ -310,10 +313,9 @@ async def test_a_check_still_doubtful_on_the_second_look_is_reported(
     """The second look is the last one."""
     world, kept = World([proven(SEEING, works=False)]), Kept()
     careful = Engine(
-        observe=world.observe,
+        check=checker(world),
         judge=judged,
         confirm_vantage=world.confirm,
-        clock=FixedClock(),
         is_doubtful=transient,
     )
     summary = await careful.run_pass(targets(2), kept)
@@ -325,10 +327,9 @@ async def test_second_looks_are_bounded(autojump_clock: trio.testing.MockClock) 
     """A pass in which everything is doubtful keeps a bounded list and reports the rest at once."""
     world, kept = World([proven(SEEING, works=False)]), Kept()
     careful = Engine(
-        observe=world.observe,
+        check=checker(world),
         judge=judged,
         confirm_vantage=world.confirm,
-        clock=FixedClock(),
         is_doubtful=transient,
         limits=EngineLimits(second_looks=4, outage_run=100),
     )
@@ -354,10 +355,9 @@ class Outage(World):
 
 def outage_engine(world: World) -> Engine:
     return Engine(
-        observe=world.observe,
+        check=checker(world),
         judge=judged,
         confirm_vantage=world.confirm,
-        clock=FixedClock(),
         is_doubtful=transient,
         limits=EngineLimits(domains_in_flight=4, outage_run=10),
     )

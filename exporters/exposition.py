@@ -33,7 +33,7 @@ from exporters.deflate import (
 )
 from exporters.metrics import RESULT_METRICS
 from exporters.metrics_text import FAMILIES, Cells, Format, count_of, header, lines_of
-from exporters.results import Change, Results
+from exporters.results import Change, Record, Results
 from exporters.samples import DEFAULT_QUEUE_LIFE, Pairs, Sampler
 from exporters.snapshots import read_snapshot, snapshot_of
 from scanner.model.monitoring import EntityKey, Snapshot
@@ -202,10 +202,21 @@ class ResultFragments:
             if one.record is not None
         )
 
-    def restore(self, snapshots: Iterable[Snapshot]) -> None:
-        """Show again what was kept; what cannot be read is left out."""
-        read = (read_snapshot(one) for one in snapshots)
-        self._take(self._results.restore(one for one in read if one is not None))
+    def restore(self, snapshots: Iterable[Snapshot]) -> tuple[EntityKey, ...]:
+        """Show again what was kept; return whose is left out: unreadable, or led to by nobody."""
+        unshown: dict[EntityKey, None] = {}
+
+        def read() -> Iterator[tuple[EntityType, Name, Record]]:
+            for one in snapshots:
+                found = read_snapshot(one)
+                if found is None:
+                    unshown[one.entity_type, one.entity] = None
+                else:
+                    yield found
+
+        changes, unused = self._results.restore(read())
+        self._take(changes)
+        return (*unshown, *unused)
 
     def retain(self, domains: Iterable[Name]) -> None:
         """Stop showing every domain that is not in ``domains``, and what only they led to."""

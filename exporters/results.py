@@ -114,24 +114,28 @@ class Results:
             changes += self._drop(self._count_uses(leads, NO_LEADS))
         return tuple(changes)
 
-    def restore(self, kept: Iterable[tuple[EntityType, Name, Record]]) -> tuple[Change, ...]:
+    def restore(
+        self, kept: Iterable[tuple[EntityType, Name, Record]]
+    ) -> tuple[tuple[Change, ...], tuple[EntityKey, ...]]:
         """Take what was kept, except for entities that are known already.
 
         Domains come first and in the order of their last check, so that what was checked together
-        lies together; hosts and zones nobody leads to are left out.
+        lies together; hosts and zones nobody leads to are left out, and returned beside.
         """
         in_order = sorted(kept, key=lambda one: (one[0] is not EntityType.DOMAIN, one[2][2][1]))
         changes: list[Change] = []
+        unused: list[EntityKey] = []
         for kind, name, record in in_order:
             if name in self.records[kind]:
                 continue
             if kind is not EntityType.DOMAIN and not self._uses[kind][name]:
+                unused.append((kind, name))
                 continue
             if kind is EntityType.DOMAIN:
                 self._count_uses(NO_LEADS, record[1])
             self.records[kind][name] = record
             changes.append(Change(entity_type=kind, entity=name, record=record))
-        return tuple(changes)
+        return tuple(changes), tuple(unused)
 
     def _add_host(
         self, check: Check, view: HostView, facts: HostFacts | None, state: State | None

@@ -74,7 +74,11 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commit:
-    """Everything one check changes. ``cleared`` are suspicions that are over."""
+    """Everything one check changes. ``cleared`` are suspicions that are over.
+
+    ``dropped`` are states that nobody needs any more, ``unshown`` snapshots; what a commit holds
+    of such an entity itself stays.
+    """
 
     states: tuple[State, ...] = ()
     suspicions: tuple[Suspicion, ...] = ()
@@ -82,6 +86,8 @@ class Commit:
     schedule: tuple[ScheduleEntry, ...] = ()
     rows: tuple[OutboxRow, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
+    dropped: tuple[EntityKey, ...] = ()
+    unshown: tuple[EntityKey, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

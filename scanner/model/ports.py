@@ -188,8 +188,8 @@ class ResultBoard(Protocol):
         """Show ``check``; return what to keep for a restart."""
         ...
 
-    def restore(self, snapshots: Iterable[Snapshot]) -> None:
-        """Show again what was kept; what cannot be read is left out."""
+    def restore(self, snapshots: Iterable[Snapshot]) -> tuple[EntityKey, ...]:
+        """Show again what was kept; return whose is left out: unreadable, or led to by nobody."""
         ...
 
     def retain(self, domains: Iterable[Name]) -> None:

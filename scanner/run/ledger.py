@@ -7,7 +7,7 @@ Rules:
   the suspected host do not. A suspicion from before a restart falls to whoever meets it first.
 - A domain that could not be judged through a fault of ours is due again soon, each time later;
   one whose servers turned us away is not, for we have come too often already (case 86).
-- Memory is bounded by what is watched: ``tidy`` drops the rest once it is old.
+- Memory is bounded by what is watched: ``tidy`` drops the rest once it is old, from the store too.
 
 No I/O, no waiting: ``now`` is an argument.
 """
@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from scanner.model.monitoring import EntityKey, ScheduleEntry, StoredState, Suspicion
+from scanner.model.monitoring import Commit, EntityKey, ScheduleEntry, StoredState, Suspicion
 from scanner.model.names import Name
 from scanner.model.ports import Target
 from scanner.model.reasons import Reason
@@ -156,8 +156,11 @@ class Ledger:
 
     def drop(self, domain: Name) -> None:
         """``domain`` is watched no more. Its state stays a while: lists come back."""
+        key = (EntityType.DOMAIN, str(domain))
         self._entries.pop(domain, None)
         self._failures.pop(domain, None)
+        self._suspicions.pop(key, None)
+        self._raisers.pop(key, None)
 
     def tidy(
         self,
@@ -166,19 +169,28 @@ class Ledger:
         now: datetime,
         keep_unseen: timedelta,
         forget_after: timedelta,
-    ) -> None:
+    ) -> Commit:
         """Drop states nobody led to for ``keep_unseen``, and suspicions older than
-        ``forget_after``; those of watched ``domains`` stay."""
-        for key, state in list(self._states.items()):
-            is_watched = key[0] is EntityType.DOMAIN and key[1] in domains
-            if not is_watched and state.last_seen_at < now - keep_unseen:
-                del self._states[key]
-        for key, suspicion in list(self._suspicions.items()):
-            if suspicion.first_seen_at < now - forget_after:
-                del self._suspicions[key]
+        ``forget_after``; those of watched ``domains`` stay. Return what the store is to drop."""
+        dropped = [
+            key
+            for key, state in self._states.items()
+            if state.last_seen_at < now - keep_unseen
+            and not (key[0] is EntityType.DOMAIN and key[1] in domains)
+        ]
+        cleared = [
+            key
+            for key, suspicion in self._suspicions.items()
+            if suspicion.first_seen_at < now - forget_after
+        ]
+        for key in dropped:
+            del self._states[key]
+        for key in cleared:
+            del self._suspicions[key]
         for key, domain in list(self._raisers.items()):
             if key not in self._suspicions or domain not in domains:
                 del self._raisers[key]
+        return Commit(dropped=tuple(dropped), cleared=tuple(cleared))
 
     def _merge(self, domain: Name, result: Digest) -> None:
         self._states.update(result.states)

@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 import trio
 
 from scanner.model.meter import Meter, OwnMetric
-from scanner.model.monitoring import StoredState
+from scanner.model.monitoring import Commit, StoredState
 from scanner.model.names import Name
 from scanner.model.ports import (
     BatchWriter,
@@ -168,7 +168,9 @@ class Monitor:
         stored = await self._ports.in_thread(self._ports.store.load)
         board = self._ports.board
         if board is not None:  # seconds of work for 100,000 domains
-            await self._ports.in_thread(lambda: board.restore(stored.snapshots))
+            unshown = await self._ports.in_thread(lambda: board.restore(stored.snapshots))
+            if unshown:
+                self._outflow.drop(Commit(unshown=unshown))
         self._resume(stored)
         meter = self._ports.meter
         async with trio.open_nursery() as service:
@@ -492,10 +494,12 @@ class Monitor:
     async def _tidy_for_ever(self) -> None:
         while True:
             await trio.sleep(self._limits.tidy_seconds)
-            self._ledger.tidy(
+            tidied = self._ledger.tidy(
                 self._targets,
                 now=self._ports.clock.now(),
                 keep_unseen=self._limits.keep_unseen,
                 forget_after=self._policy.confirmation.forget_after,
             )
+            if tidied != Commit():
+                self._outflow.drop(tidied)
             gc.collect()  # the collector looks at new objects only (scanner.cli.trio_run)

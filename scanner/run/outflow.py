@@ -104,6 +104,7 @@ class _Batch:
     """Checks on their way into one transaction; kept until they are in, whatever happens."""
 
     finished: list[Finished]
+    drops: Sequence[Commit] = ()
     commits: list[Commit] = field(default_factory=list)
 
 
@@ -121,6 +122,7 @@ class Outflow:
         self._batch: _Batch | None = None
         self._snapshots: dict[EntityKey, Snapshot] = {}
         self._forgotten: set[Name] = set()
+        self._drops: list[Commit] = []
         self._committed = trio.Event()
         self._flushing = trio.Lock()
         self._row_bugs, self._board_bugs = Bugs(), Bugs()
@@ -143,12 +145,16 @@ class Outflow:
         """Take back ``forget`` for domains that are watched again."""
         self._forgotten.difference_update(domains)
 
+    def drop(self, commit: Commit) -> None:
+        """Let the store drop what ``commit`` says, before the next check is committed."""
+        self._drops.append(commit)
+
     async def commit_all(self) -> None:
         """Commit what comes until the intake is closed and empty. Begin it again after a crash."""
         if self._batch is not None:
             await self._commit(self._batch)
         async for first in self._receive:
-            self._batch = _Batch([first])
+            self._batch = _Batch([first], self._take_drops())
             self._fill(self._batch.finished)
             await self._commit(self._batch)
         self._committed.set()
@@ -169,9 +175,8 @@ class Outflow:
         """Take no more, commit what waits, keep what is shown, and write the history."""
         self._send.close()
         await self._committed.wait()
-        if self._snapshots:
-            batch = _Batch([], [Commit(snapshots=self._take_snapshots())])
-            await self._commit(batch)
+        if self._snapshots or self._drops:
+            await self._commit(_Batch([], self._take_drops()))
         await self.flush()
 
     async def flush(self) -> bool:
@@ -237,7 +242,7 @@ class Outflow:
     def _commit_now(self, batch: _Batch) -> None:
         """Runs in a thread. Rows are made once, for their maker remembers what it has made."""
         if not batch.commits:
-            batch.commits = [self._commit_of(finished) for finished in batch.finished]
+            batch.commits = [*batch.drops, *map(self._commit_of, batch.finished)]
             snapshots = self._take_snapshots()
             if snapshots:
                 batch.commits.append(Commit(snapshots=snapshots))
@@ -289,6 +294,10 @@ class Outflow:
             return
         for snapshot in kept:
             self._snapshots[snapshot.entity_type, snapshot.entity] = snapshot
+
+    def _take_drops(self) -> Sequence[Commit]:
+        taken, self._drops = self._drops, []
+        return taken
 
     def _take_snapshots(self) -> tuple[Snapshot, ...]:
         taken, self._snapshots = self._snapshots, {}

@@ -109,11 +109,13 @@ class SqliteStore:
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Make ``commits`` durable, all of them in one transaction. Raises StoreError."""
-        states: dict[EntityKey, State] = {}
+        states: dict[EntityKey, State | None] = {}
         suspicions: dict[EntityKey, Suspicion | None] = {}
         schedule: dict[Name, ScheduleEntry] = {}
-        snapshots: dict[EntityKey, bytes] = {}
+        snapshots: dict[EntityKey, bytes | None] = {}
         for commit in commits:
+            states.update(dict.fromkeys(commit.dropped))
+            snapshots.update(dict.fromkeys(commit.unshown))
             states.update(((one.entity_type, one.entity), one) for one in commit.states)
             suspicions.update(dict.fromkeys(commit.cleared))
             suspicions.update((one.key, one) for one in commit.suspicions)
@@ -121,11 +123,10 @@ class SqliteStore:
             snapshots.update(((one.entity_type, one.entity), one.data) for one in commit.snapshots)
         rows = [row for commit in commits for row in commit.rows]
         with self._transaction("commit"):
-            self._put_states(states.values())
-            self._many(
-                "DELETE FROM suspicions WHERE entity_type = ? AND entity = ?",
-                [key for key, one in suspicions.items() if one is None],
-            )
+            self._put_states(one for one in states.values() if one)
+            self._drop_entities("states", (key for key, one in states.items() if one is None))
+            self._drop_entities("suspicions", (key for key, one in suspicions.items() if not one))
+            self._drop_entities("snapshots", (key for key, one in snapshots.items() if one is None))
             self._many(
                 "INSERT OR REPLACE INTO suspicions VALUES (?, ?, ?)",
                 [(*key, _SUSPICIONS.encode(one)) for key, one in suspicions.items() if one],
@@ -136,7 +137,7 @@ class SqliteStore:
             )
             self._many(
                 "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)",
-                [(*key, data) for key, data in snapshots.items()],
+                [(*key, data) for key, data in snapshots.items() if data is not None],
             )
             self._many(
                 "INSERT INTO outbox (table_name, partition, data) VALUES (?, ?, ?)",
@@ -154,7 +155,7 @@ class SqliteStore:
         with self._transaction("forget domains"):
             self._many("DELETE FROM schedule WHERE domain = ?", [(name,) for name in names])
             for table in ("suspicions", "snapshots"):
-                self._many(f"DELETE FROM {table} WHERE entity_type = ? AND entity = ?", keys)  # noqa: S608
+                self._drop_entities(table, keys)
 
     def rebuild(self, states: Iterable[State]) -> None:
         """Begin a new state file with ``states``, as read from the history.
@@ -384,6 +385,9 @@ class SqliteStore:
             "INSERT OR REPLACE INTO states VALUES (?, ?, ?)",
             ((one.entity_type, one.entity, _STATES.encode(one)) for one in states),
         )
+
+    def _drop_entities(self, table: str, keys: Iterable[EntityKey]) -> None:
+        self._many(f"DELETE FROM {table} WHERE entity_type = ? AND entity = ?", keys)  # noqa: S608
 
     def _give_back(self) -> None:
         """Give free pages back to the file system when they are many and most of the file."""

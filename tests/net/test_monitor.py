@@ -25,8 +25,9 @@ from scripted_world import (
 )
 
 from scanner.model.meter import OwnMetric
-from scanner.model.monitoring import ScheduleEntry, StoredState, Suspicion
+from scanner.model.monitoring import ScheduleEntry, Snapshot, StoredState, Suspicion
 from scanner.model.names import Name
+from scanner.model.transition import State
 from scanner.model.vocabulary import DeliveryPhase, EntityType
 from scanner.run.clock import ScaledClock
 from scanner.run.ledger import MonitorPolicy
@@ -558,6 +559,31 @@ async def test_a_restart_goes_on_with_phases_ladders_and_suspicions(
     assert (state.failing_since - START).total_seconds() == pytest.approx(suspected, abs=1e-3)
     assert told(again) == 1
     assert again.board.restored == parts.store.stored().snapshots
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_nobody_needs_any_more_leaves_the_store_too(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """States nobody led to for a month, and what the page keeps of whom nobody leads to."""
+    old = (EntityType.MX, "mx.gone.example")
+    parts = service(world(1), limits=replace(CALM, tidy_seconds=HOUR))
+    parts.store.states[old] = State(
+        entity_type=old[0],
+        entity=old[1],
+        profile=EXO,
+        status="failed",
+        reason=None,
+        phase=DeliveryPhase.DEFERRING,
+        since=START - timedelta(days=40),
+        last_seen_at=START - timedelta(days=31),
+    )
+    parts.store.snapshots[old] = Snapshot(entity_type=old[0], entity=old[1], data=b"")
+    parts.board.unshown = (old,)
+    await start(nursery, parts)
+    await trio.sleep(3 * HOUR)
+    assert set(parts.store.states) == {(EntityType.DOMAIN, D), (EntityType.MX, "mx0.example")}
+    assert old not in parts.store.snapshots
     nursery.cancel_scope.cancel()
 
 

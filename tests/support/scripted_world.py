@@ -234,6 +234,10 @@ class MemoryStore:
         self.transactions += 1
         self.most_in_one = max(self.most_in_one, len(commits))
         for commit in commits:
+            for key in commit.dropped:
+                self.states.pop(key, None)
+            for key in commit.unshown:
+                self.snapshots.pop(key, None)
             self.states.update({(one.entity_type, one.entity): one for one in commit.states})
             self.suspicions.update({one.key: one for one in commit.suspicions})
             for key in commit.cleared:
@@ -340,6 +344,7 @@ class Board:
     states: dict[Name, dict[EntityKey, State]] = field(default_factory=dict)
     labels: dict[Name, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     restored: tuple[Snapshot, ...] = ()
+    unshown: tuple[EntityKey, ...] = ()
     retained: tuple[Name, ...] = ()
     bug: Exception | None = None
 
@@ -360,8 +365,9 @@ class Board:
             Snapshot(entity_type=EntityType.DOMAIN, entity=check.domain, data=verdict.encode()),
         )
 
-    def restore(self, snapshots: Iterable[Snapshot]) -> None:
+    def restore(self, snapshots: Iterable[Snapshot]) -> tuple[EntityKey, ...]:
         self.restored = tuple(snapshots)
+        return self.unshown
 
     def retain(self, domains: Iterable[Name]) -> None:
         self.retained = tuple(domains)

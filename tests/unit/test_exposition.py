@@ -558,9 +558,9 @@ class TestRestart:
     def test_hosts_and_zones_nobody_leads_to_are_left_out(self) -> None:
         """Their domain is no longer watched."""
         board = ResultFragments()
-        board.restore(
-            [one for one in self.kept(sample_checks.zoned()) if one.entity_type != "domain"]
-        )
+        kept = [one for one in self.kept(sample_checks.zoned()) if one.entity_type != "domain"]
+        unshown = board.restore(kept)
+        assert set(unshown) == {(one.entity_type, one.entity) for one in kept}
         assert board.page().series == 0
 
     @pytest.mark.parametrize(
@@ -597,7 +597,8 @@ class TestRestart:
         """And the rest is shown all the same."""
         broken = Snapshot(entity_type=EntityType.DOMAIN, entity="broken.example", data=data)
         board = ResultFragments()
-        board.restore([broken, *self.kept(sample_checks.protected())])
+        unshown = board.restore([broken, *self.kept(sample_checks.protected())])
+        assert unshown == ((EntityType.DOMAIN, "broken.example"),)
         assert value(board, "domain_up", domain="broken.example") is None
         assert value(board, "domain_up", domain="example.org") == 1
 

@@ -7,7 +7,7 @@ import sample_checks as sample
 from scripted_world import EXO, OWN_FAULT, THROTTLED, at, one_host_check
 from some_looks import START
 
-from scanner.model.monitoring import ScheduleEntry, StoredState, Suspicion
+from scanner.model.monitoring import Commit, ScheduleEntry, StoredState, Suspicion
 from scanner.model.names import Name
 from scanner.model.ports import Target
 from scanner.model.transition import State
@@ -127,7 +127,11 @@ def test_what_nobody_asks_for_any_more_is_dropped() -> None:
         ),
         {A},
     )
-    ledger.tidy({A}, now=START, keep_unseen=timedelta(days=30), forget_after=timedelta(hours=24))
+    tidied = ledger.tidy(
+        {A}, now=START, keep_unseen=timedelta(days=30), forget_after=timedelta(hours=24)
+    )
+    old_host = (EntityType.MX, "old.example")
+    assert tidied == Commit(dropped=((EntityType.DOMAIN, B), old_host), cleared=(old_host,))
     assert set(ledger.states) == {(EntityType.DOMAIN, A), (EntityType.ZONE, "new.example")}
     assert set(ledger.suspicions) == {(EntityType.MX, "new.example")}
 
@@ -139,6 +143,7 @@ def test_the_suspicion_of_a_domain_that_is_gone_falls_to_another() -> None:
         look(ledger, domain, sample.AUTHENTICATED, 0)
     look(ledger, A, sample.MISMATCH, 60)
     ledger.drop(A)
+    assert set(ledger.suspicions) == {MX}
     ledger.tidy({B}, now=after(61), keep_unseen=timedelta(days=30), forget_after=timedelta(days=1))
     unknown = replace(THROTTLED, detail="too many connections")
     due, _ = look(ledger, B, unknown, 62)

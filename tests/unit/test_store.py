@@ -124,6 +124,24 @@ def test_the_last_commit_of_an_entity_counts(store: SqliteStore) -> None:
     assert list(stored.suspicions) == [key]
 
 
+def test_what_is_dropped_leaves_no_row_unless_it_came_back(store: SqliteStore) -> None:
+    """States and snapshots; the order of commits within one transaction decides."""
+    gone, back = (EntityType.DOMAIN, "a.example"), (EntityType.DOMAIN, "b.example")
+    names = ("a.example", "b.example", "c.example")
+    store.commit(
+        [Commit(states=tuple(map(state, names)), snapshots=tuple(map(snapshot, names)))],
+    )
+    store.commit(
+        [
+            Commit(dropped=(gone, back), unshown=(gone, back)),
+            Commit(states=(state("b.example"),), snapshots=(snapshot("b.example"),)),
+        ]
+    )
+    stored = store.load()
+    assert {entity for _, entity in stored.states} == {"b.example", "c.example"}
+    assert {one.entity for one in stored.snapshots} == {"b.example", "c.example"}
+
+
 def test_a_run_id_is_made_up_once(path: Path) -> None:
     """It stays the same for as long as the file does, and differs between files."""
     first = SqliteStore(path)

@@ -24,6 +24,7 @@ from scanner.model.transition import State
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import DomainVerdict, EntityType, Profile
 from scanner.run.schedule import Cadence, next_due, place_passed, retry_after
+from scanner.run.strays import Strays
 from scanner.transition.confirm import ConfirmationPolicy, Digest, digest
 
 PASSING = frozenset(
@@ -62,6 +63,7 @@ class Ledger:
         self._raisers: dict[EntityKey, Name] = {}
         self._entries: dict[Name, ScheduleEntry] = {}
         self._failures: dict[Name, int] = {}
+        self._strays = Strays()
 
     @property
     def states(self) -> Mapping[EntityKey, State]:
@@ -88,7 +90,7 @@ class Ledger:
 
     def digest(self, target: Target, check: Check, policy: MonitorPolicy) -> Digest:
         """Return what ``check`` would change; nothing is changed yet."""
-        return digest(
+        result = digest(
             self._states,
             self._suspicions,
             check,
@@ -97,6 +99,14 @@ class Ledger:
             confirmation=policy.confirmation,
             run_id=policy.run_id,
             labels=target.labels,
+        )
+        return self._strays.settle(
+            result,
+            check,
+            self._states,
+            profile=policy.profile,
+            queue_life=policy.queue_life,
+            run_id=policy.run_id,
         )
 
     def accept(
@@ -115,6 +125,7 @@ class Ledger:
         """
         domain, cadence = check.domain, policy.cadence
         self._merge(domain, result)
+        self._strays.note(check, self._states, profile=policy.profile, interval=cadence.interval)
         due = next_due(
             domain,
             now=now,
@@ -190,10 +201,13 @@ class Ledger:
         for key, domain in list(self._raisers.items()):
             if key not in self._suspicions or domain not in domains:
                 del self._raisers[key]
+        self._strays.retain(self._states)
         return Commit(dropped=tuple(dropped), cleared=tuple(cleared))
 
     def _merge(self, domain: Name, result: Digest) -> None:
         self._states.update(result.states)
+        for key in result.dropped:
+            self._states.pop(key, None)
         for suspicion in result.suspicions:
             self._suspicions[suspicion.key] = suspicion
             self._raisers[suspicion.key] = domain

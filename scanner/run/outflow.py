@@ -254,6 +254,7 @@ class Outflow:
             states=tuple(digest.states.values()),
             suspicions=digest.suspicions,
             cleared=digest.cleared,
+            dropped=digest.dropped,
             schedule=(finished.entry,),
             rows=self._rows_of(finished),
         )

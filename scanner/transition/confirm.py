@@ -111,7 +111,8 @@ class Digest:
     over, confirmed or not. ``look_again_at`` is the first moment at which one look may confirm all
     that this check raised, and what is suspected of its domain. ``pending`` are suspicions of hosts
     and zones that were raised before, with the moment for each. ``failing_since`` is where the
-    sender's ladder for the domain began, suspected failures included.
+    sender's ladder for the domain began, suspected failures included. ``dropped`` are states that
+    nothing moves any more (``scanner.run.strays``).
     """
 
     states: Mapping[EntityKey, State] = field(default_factory=dict)
@@ -121,6 +122,7 @@ class Digest:
     look_again_at: datetime | None = None
     pending: tuple[tuple[EntityKey, datetime], ...] = ()
     failing_since: datetime | None = None
+    dropped: tuple[EntityKey, ...] = ()
 
 
 def digest(

@@ -73,7 +73,7 @@ def looks_of(check: Check, profile: Profile) -> Iterator[Look]:
     yield _domain_look(check, check.judgement.of(profile))
     for view in host_views(check, profile):
         if view.for_every_domain:
-            yield _host_look(check, view)
+            yield host_look(check, view)
     for zone in check.observation.zones:
         yield Look(
             entity_type=EntityType.ZONE,
@@ -113,7 +113,8 @@ def _domain_look(check: Check, verdict: ProfileVerdict) -> Look:
     )
 
 
-def _host_look(check: Check, view: HostView) -> Look:
+def host_look(check: Check, view: HostView) -> Look:
+    """Return the look at a host as ``view`` shows it, whether it holds for every domain or not."""
     return Look(
         entity_type=EntityType.MX,
         entity=view.host,

@@ -10,10 +10,12 @@ from some_looks import START
 from scanner.model.monitoring import Commit, ScheduleEntry, StoredState, Suspicion
 from scanner.model.names import Name
 from scanner.model.ports import Target
+from scanner.model.reasons import Reason
 from scanner.model.transition import State
-from scanner.model.verdict import Judged
-from scanner.model.vocabulary import DeliveryPhase, EntityType
+from scanner.model.verdict import Check, Judged
+from scanner.model.vocabulary import DeliveryPhase, DnssecStatus, EntityType, HostOutcome
 from scanner.run.ledger import Ledger, MonitorPolicy
+from scanner.transition.confirm import Digest
 
 HOST = "mx.example.net"
 MX = (EntityType.MX, HOST)
@@ -149,3 +151,87 @@ def test_the_suspicion_of_a_domain_that_is_gone_falls_to_another() -> None:
     due, _ = look(ledger, B, unknown, 62)
     assert due == after(62 + 15)
     assert A not in ledger.entries
+
+
+def unsigned(domain: Name, judged: Judged, minutes: float) -> Check:
+    """A check of a domain whose MX RRset is not secure; its host has TLSA records all the same."""
+    check = at(one_host_check(domain, HOST, judged), after(minutes))
+    route = check.observation.route
+    insecure = replace(route, mx=replace(route.mx, status=DnssecStatus.INSECURE))
+    return replace(check, observation=replace(check.observation, route=insecure))
+
+
+def take(ledger: Ledger, check: Check) -> Digest:
+    """Digest and accept ``check``."""
+    result = ledger.digest(Target(domain=check.domain), check, POLICY)
+    now = check.observation.observed_at
+    ledger.accept(check, result, now=now, planned=None, policy=POLICY)
+    return result
+
+
+WITHOUT_DANE = Judged(outcome=HostOutcome.OPPORTUNISTIC_TLS, reason=Reason.DOMAIN_UNSIGNED)
+
+
+def with_failed_host() -> Ledger:
+    """A host that failed for the signed domain ``A`` before the hour was over."""
+    ledger = Ledger()
+    for judged, minutes in (
+        (sample.AUTHENTICATED, 0),
+        (sample.MISMATCH, 20),
+        (sample.MISMATCH, 40),
+    ):
+        look(ledger, A, judged, minutes)
+    assert ledger.states[MX].status == "failed"
+    return ledger
+
+
+def test_a_host_that_only_unsigned_domains_lead_to_loses_its_state() -> None:
+    """After three looks in as many hours, with a transition that ends the failure."""
+    ledger = with_failed_host()
+    told = []
+    for hours in range(1, 6):
+        for minutes in (0, 1):  # a second look soon after counts for nothing
+            check = unsigned(B, WITHOUT_DANE, 60 * hours + minutes)
+            result = take(ledger, check)
+            told += [(hours, minutes, one) for one in result.transitions if one.entity == HOST]
+            assert (MX in ledger.states_of(check)) is ((hours, minutes) < (3, 1))
+    ((hours, minutes, transition),) = told
+    assert (hours, minutes) == (3, 1)
+    assert (transition.from_status, transition.to_status) == ("failed", "opportunistic-tls")
+    assert transition.to_phase is DeliveryPhase.DELIVERING
+    assert transition.evidence[0][0] == "settled"
+    look(ledger, A, sample.MISMATCH, 600)
+    assert ledger.suspicions[MX].first_seen_at == after(600)
+
+
+def test_a_host_keeps_its_state_while_a_signed_domain_leads_to_it() -> None:
+    """However many unsigned ones do, and although the signed one cannot tell."""
+    ledger = with_failed_host()
+    for hours in range(1, 10):
+        look(ledger, A, OWN_FAULT if hours % 2 else sample.MISMATCH, 60 * hours)
+        take(ledger, unsigned(B, WITHOUT_DANE, 60 * hours + 1))
+        take(ledger, unsigned(Name("c.example"), WITHOUT_DANE, 60 * hours + 2))
+    assert ledger.states[MX].status == "failed"
+
+
+def test_a_pause_of_ours_lets_no_host_go_astray() -> None:
+    """Two days blind are one look."""
+    ledger = with_failed_host()
+    for hours in (1, 50, 50.1):
+        take(ledger, unsigned(B, WITHOUT_DANE, 60 * hours))
+    look(ledger, A, sample.MISMATCH, 60 * 50.2)
+    for hours in (51, 52):
+        take(ledger, unsigned(B, WITHOUT_DANE, 60 * hours))
+    assert ledger.states[MX].status == "failed"
+
+
+def test_a_state_that_was_fine_is_dropped_without_a_word() -> None:
+    """Nothing of what goes on behind an unsigned domain is worse than it was."""
+    ledger = Ledger()
+    look(ledger, A, sample.AUTHENTICATED, 0)
+    for hours in range(1, 5):
+        result = take(ledger, unsigned(B, WITHOUT_DANE, 60 * hours))
+        assert [one for one in result.transitions if one.entity == HOST] == []
+    assert MX not in ledger.states
+    ledger.tidy({B}, now=after(0), keep_unseen=timedelta(days=30), forget_after=timedelta(days=1))
+    assert ledger._strays._seen == {}

@@ -17,10 +17,14 @@ from scanner.model.verdict import Check, Judgement
 from scanner.model.vocabulary import RRType
 from scanner.observe.pathtest import Fetch
 from scanner.observe.vantage import ResolverVantage, ServerVantage, fails_by_dates
-from scanner.run.clocksanity import ClockSigns, WitnessSeen
+from scanner.run.clocksanity import ClockPolicy, ClockSigns, WitnessSeen
 from scanner.run.egress import EgressWatch
 from scanner.run.selfstatus import EgressSeen, ResolverSeen
 
+STANDING_WITNESSES = (Name("com"), Name("net"))
+"""Asked when the clock was set while nobody else speaks for it: both sign their SOA record every
+few minutes, and anybody may ask for it."""
+_JUMP = ClockPolicy().jump
 _TYPE_SOA = 6
 _SERIAL_BITS = 32
 
@@ -43,8 +47,9 @@ class OwnTests:
     ) -> None:
         """``observe`` looks past every cache, ``fetch`` gets replies with their signatures.
 
-        ``witnesses`` are zones that sign their SOA record all day. ``steady_seconds`` is a time
-        that nobody sets, in the seconds of ``clock``; ``synchronised`` the kernel's word.
+        ``witnesses`` are zones that sign their SOA record all day; without any, those that do so
+        for the whole world are asked once the clock was set. ``steady_seconds`` is a time that
+        nobody sets, in the seconds of ``clock``; ``synchronised`` the kernel's word.
         """
         self._vantage = vantage
         self._egress = egress
@@ -71,9 +76,17 @@ class OwnTests:
             found.append(WitnessSeen(zone=zone, inception=await self._newest_inception(zone)))
 
         async with trio.open_nursery() as nursery:
-            for zone in self._witnesses:
+            for zone in self._witnesses_now():
                 nursery.start_soon(ask, zone)
         return tuple(found)
+
+    def _witnesses_now(self) -> tuple[Name, ...]:
+        """Return whom to ask: nobody who was not named, unless there is a question to answer."""
+        signs = self.clock_signs()
+        was_set = signs.offset is not None and abs(signs.offset) > _JUMP
+        if self._witnesses or not was_set or signs.synchronised:
+            return self._witnesses
+        return STANDING_WITNESSES
 
     async def egress(self) -> tuple[EgressSeen, ...]:
         """Return how it stands with port 25 in each family."""

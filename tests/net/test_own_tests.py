@@ -27,7 +27,7 @@ from scanner.observe.vantage import (
     fails_by_dates,
     made_up_questions,
 )
-from scanner.run.clocksanity import ClockSigns, WitnessSeen
+from scanner.run.clocksanity import ClockPolicy, ClockSigns, WitnessSeen, judge_clock
 from scanner.run.egress import EgressWatch
 from scanner.run.selftests import AssumedVantage, OwnTests
 
@@ -270,6 +270,47 @@ async def test_signature_times_are_read_beyond_2106(autojump_clock) -> None:
     assert await tests.witnesses() == (
         WitnessSeen(zone=Name("com"), inception=clock.time - timedelta(hours=1)),
     )
+
+
+@pytest.mark.parametrize(
+    ("witnesses", "synchronised", "set_by", "asked"),
+    [
+        ((), False, timedelta(hours=1), {"com", "net"}),
+        ((), None, timedelta(hours=-1), {"com", "net"}),
+        ((), None, timedelta(seconds=59), set()),
+        ((), True, timedelta(hours=1), set()),
+        ((Name("own.test"),), False, timedelta(hours=1), {"own.test"}),
+    ],
+)
+async def test_a_clock_that_was_set_is_held_against_the_world_where_nobody_else_speaks_for_it(
+    autojump_clock,
+    witnesses: tuple[Name, ...],
+    synchronised: bool | None,
+    set_by: timedelta,
+    asked: set[str],
+) -> None:
+    """Zones that sign all day tell whether it is right now, so that nobody need start us again."""
+    clock = Clock()
+    heard: set[str] = set()
+
+    async def fetch(question: Question) -> SignedMessage:
+        await trio.lowlevel.checkpoint()
+        heard.add(question.name)
+        return soa_reply(question.name, clock.time - timedelta(hours=1))
+
+    tests = made(
+        Resolver(),
+        clock,
+        fetch=fetch,
+        witnesses=witnesses,
+        steady_seconds=lambda: 0.0,
+        synchronised=lambda: synchronised,
+    )
+    clock.time += set_by
+    seen = await tests.witnesses()
+    assert heard == asked
+    judged = judge_clock(seen, tests.clock_signs(), now=clock.time, policy=ClockPolicy())
+    assert judged.ok is (True if asked else None)
 
 
 def test_a_clock_that_is_set_shows_against_steady_time() -> None:

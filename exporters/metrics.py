@@ -246,6 +246,12 @@ OWN_METRICS = (
         unit="seconds",
     ),
     _gauge(OwnMetric.IN_FLIGHT, "Checks and probes that run.", "stage", known=_each(STAGES)),
+    _gauge(
+        OwnMetric.SLOW_IN_FLIGHT,
+        "Those of them in the slow lane, waiting for peers that are slow or silent.",
+        "stage",
+        known=_each(STAGES),
+    ),
     _counter(
         OwnMetric.CHECKS, "Checks of domains, probes of addresses.", "stage", known=_each(STAGES)
     ),
@@ -265,6 +271,14 @@ OWN_METRICS = (
     _counter(OwnMetric.TRANSITIONS, "Confirmed changes.", "entity_type", known=_each(EntityType)),
     _gauge(OwnMetric.SUSPICIONS, "Changes for the worse that wait for a second look."),
     _counter(OwnMetric.DNS_QUERIES, "DNS questions asked.", "type", known=_each(QUESTION_TYPES)),
+    _gauge(
+        OwnMetric.DNS_IN_FLIGHT_LIMIT,
+        "Questions that may be in flight to the resolvers; fewer while they time out.",
+    ),
+    _counter(
+        OwnMetric.DNS_SLOWDOWNS,
+        "How often it became half as many because the resolvers timed out.",
+    ),
     _counter(
         OwnMetric.CACHE_REQUESTS,
         "Questions to a cache: of DNS answers, of probes.",
@@ -339,6 +353,14 @@ OWN_METRICS = (
     _gauge(
         OwnMetric.EXPOSITION_TRUNCATED,
         "1 while families of results are left out because there would be too many series.",
+    ),
+    _gauge(
+        OwnMetric.WORKER_PROCESSES,
+        "Worker processes that work; absent where there are none (limits.workers is 1).",
+    ),
+    _counter(
+        OwnMetric.WORKER_RESTARTS,
+        "Worker processes that ended or answered no more, and were replaced.",
     ),
     _counter(
         OwnMetric.TASK_CRASHES,

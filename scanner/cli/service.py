@@ -162,6 +162,10 @@ class Service:
         async with self._scanners.use() as scanner:
             return await scanner.check(target.domain)
 
+    def _put_gauges(self) -> None:
+        assert self._scanners is not None
+        self._scanners.current.put_gauges(self.meter)
+
     async def check_now(self, domain: Name) -> Check | None:
         """Return a check of ``domain`` made now, None if a bug ate it. Raises StoppedError."""
         assert self.monitor is not None
@@ -236,6 +240,7 @@ class Service:
                 board=self.board,
                 rows=self._rows,
                 writer=self._writer,
+                put_gauges=self._put_gauges,
             ),
             targets=self._chosen,
             policy=MonitorPolicy(

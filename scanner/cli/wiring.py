@@ -4,11 +4,14 @@ Every command that looks at the world goes through ``open_scanner``; nothing els
 layers. The scanner lives as long as the ``async with`` block and owns its sockets and tasks.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+
+import trio
 
 from scanner.judge.dnssec.anchors import ROOT_ANCHOR, Anchors
 from scanner.judge.dnssec.policy import DnssecPolicy
@@ -18,31 +21,35 @@ from scanner.model.meter import Meter, NullMeter, OwnMetric
 from scanner.model.names import Name
 from scanner.model.observation import DomainObservation, Question
 from scanner.model.policy import Policy, RoutingLimits
-from scanner.model.ports import Clock, Target
+from scanner.model.ports import Clock, Prober, Target
 from scanner.model.reasons import Reason
 from scanner.model.verdict import Check, Judgement, ProfileVerdict
-from scanner.model.vocabulary import DomainVerdict, HostOutcome, RRType, ValidationMode
+from scanner.model.vocabulary import DomainVerdict, Family, HostOutcome, RRType, ValidationMode
 from scanner.observe.chainwalk import ChainLimits, ValidatingResolver
 from scanner.observe.dnsserver import DNS_PORT, DnsLimits, ServerAddress
 from scanner.observe.domain import DEFAULT_DEADLINE_SECONDS, DomainObserver
 from scanner.observe.greeting import Greeter, GreetingLimits, addresses_of
 from scanner.observe.kernelclock import kernel_synchronised
+from scanner.observe.questionwindow import WindowChange
 from scanner.observe.resolver import (
     StubResolver,
     open_fetcher,
     open_fetcher_and_resolver,
     open_resolver,
 )
-from scanner.observe.smtp import ProbeLimits, SmtpProber
+from scanner.observe.smtp import ConnectionReport, ProbeLimits, SmtpProber
 from scanner.observe.vantage import ResolverVantage, SelfTest
 from scanner.observe.zonekeeper import ZoneKeeper
 from scanner.run.cache import CacheLimits, CachingResolver
-from scanner.run.checking import Checker
+from scanner.run.checking import CannotCheckError, Checker, Judge
 from scanner.run.clock import SystemClock
 from scanner.run.egress import EgressPolicy, EgressWatch
 from scanner.run.engine import Engine, EngineLimits, PassSummary
 from scanner.run.probes import SharedProber, SharingLimits
 from scanner.run.selftests import AssumedVantage, OwnTests
+from scanner.run.slowdown import shows_slowdown
+from scanner.run.workers import PoolPorts, WorkerLimits, WorkerPool
+from scanner.run.workers_process import spawn
 
 _NOT_DELIVERED = frozenset({DomainVerdict.DEFERRED, DomainVerdict.BLOCKED})
 _WANT_OF_MEANS = frozenset({Reason.OWN_RESOURCES, Reason.OWN_LOOKUP_FAILED})
@@ -88,6 +95,9 @@ class Settings:
     clock_witnesses: tuple[Name, ...] = ()
     """Zones that sign their SOA record all day."""
     routing_limits: RoutingLimits = field(default_factory=RoutingLimits)
+    workers: int = 1
+    """Processes that look and judge; with 1 that is this process itself."""
+    worker_limits: WorkerLimits = field(default_factory=WorkerLimits)
 
 
 class Scanner:
@@ -115,6 +125,12 @@ class Scanner:
     async def self_test(self) -> SelfTest:
         """Return whether our own resolvers can be trusted, each finding with a remedy."""
         return await self._vantage.self_test()
+
+    def put_gauges(self, meter: Meter) -> None:
+        """Set the gauges of the probes that run."""
+        now = self._prober.statistics()
+        meter.put(OwnMetric.IN_FLIGHT, now.in_flight, stage="address")
+        meter.put(OwnMetric.SLOW_IN_FLIGHT, now.slow, stage="address")
 
     async def check(self, domain: Name) -> Check:
         """Return one check of ``domain``."""
@@ -156,6 +172,7 @@ async def open_validation(
     clock: Clock,
     on_validation: Callable[[Validation], None] | None = None,
     on_query: Callable[[RRType], None] | None = None,
+    on_change: Callable[[WindowChange], None] = lambda _: None,
     total_seconds: float | None = None,
 ) -> AsyncIterator[StubResolver | ValidatingResolver]:
     """Open the resolver that the settings choose: one that validates, or one that is believed.
@@ -164,13 +181,21 @@ async def open_validation(
     """
     if settings.validation is ValidationMode.RESOLVER:
         async with open_resolver(
-            settings.resolvers, limits=settings.dns_limits, clock=clock, on_query=on_query
+            settings.resolvers,
+            limits=settings.dns_limits,
+            clock=clock,
+            on_query=on_query,
+            on_change=on_change,
         ) as resolver:
             yield resolver
         return
     limits = None if total_seconds is None else ChainLimits(total_timeout_seconds=total_seconds)
     async with open_fetcher_and_resolver(
-        settings.resolvers, clock=clock, limits=settings.dns_limits, on_query=on_query
+        settings.resolvers,
+        clock=clock,
+        limits=settings.dns_limits,
+        on_query=on_query,
+        on_change=on_change,
     ) as (fetcher, opinion):
         yield ValidatingResolver(
             fetcher,
@@ -200,26 +225,12 @@ async def open_scanner(
     """
     clock = clock or SystemClock()
     meter = meter or NullMeter()
-    zones = ZoneKeeper(clock=clock, at=settings.judge_at)
+    shared_meter = meter if settings.workers == 1 else NullMeter()  # there the workers look
     async with (
-        open_validation(
-            settings, clock=clock, on_validation=zones.take, on_query=_counts_queries(meter)
-        ) as resolver,
+        open_eyes(settings, clock=clock, meter=shared_meter) as eyes,
         open_fetcher(settings.resolvers, limits=settings.dns_limits) as fetcher,
+        AsyncExitStack() as stack,
     ):
-        cache = CachingResolver(
-            resolver,
-            clock=clock,
-            limits=settings.cache_limits,
-            on_request=_counts_requests(meter, "answers"),
-        )
-
-        def forget_answers() -> None:
-            cache.forget_all()
-            zones.forget()
-            if isinstance(resolver, ValidatingResolver):
-                resolver.forget()
-
         greeter = Greeter(
             port=settings.smtp_port,
             allow_special_purpose=settings.allow_private_addresses,
@@ -227,60 +238,36 @@ async def open_scanner(
         )
         egress = EgressWatch(
             greet=greeter.greet,
-            resolve=partial(addresses_of, resolver),
+            resolve=partial(addresses_of, eyes.resolver),
             canaries=settings.canary_mx,
             policy=settings.egress_policy,
         )
-        vantage = ResolverVantage(
-            resolver,
-            clock=clock,
-            known_bogus=tuple(Question(name, RRType.A) for name in settings.known_bogus),
-            prove_egress=egress.prove,
-            on_distrust=forget_answers,
-        )
-        plain_prober = SmtpProber(
-            limits=settings.probe_limits,
-            clock=clock,
-            port=settings.smtp_port,
-            ehlo_name=settings.ehlo_name,
-            allow_special_purpose=settings.allow_private_addresses,
-            without_sni=settings.without_sni,
-            on_connection=egress.note_connection,
-        )
-        prober = SharedProber(plain_prober, limits=settings.sharing_limits, meter=meter)
-        observer = DomainObserver(
-            resolver=cache,
-            prober=prober,
-            vantage=vantage,
-            clock=clock,
-            limits=settings.routing_limits,
-            deadline_seconds=settings.timeout_seconds,
-            both_algorithms=settings.both_algorithms,
-            zones=zones,
-        )
-
-        async def observe(target: Target) -> DomainObservation:
-            return await observer.observe(target.domain)
-
-        def judged(observation: DomainObservation) -> Judgement:
-            now = settings.judge_at or observation.observed_at
-            return judge(observation, policy=settings.policy, now=now)
+        vantage = eyes.vantage(egress.prove)
+        judged = judge_by(settings)
+        plain_prober = prober_of(settings, clock=clock, on_connection=egress.note_connection)
+        pool = None
+        if settings.workers > 1:
+            pool = make_pool(settings, egress=egress, judge=judged, clock=clock, meter=meter)
+        prober = SharedProber(pool or plain_prober, limits=settings.sharing_limits, meter=meter)
+        check = pool.check if pool is not None else eyes.checker(prober, vantage).check
 
         def deserves_second_look(check: Check) -> bool:
             return is_doubtful(check.judgement.of(settings.policy.profile))
 
         def forget_failures() -> None:
-            cache.forget_errors()
-            if isinstance(resolver, ValidatingResolver):
-                resolver.forget_failures()
+            eyes.forget_failures()
             prober.forget_failures()
+            if pool is not None:
+                pool.forget_failures()
 
         def forget_everything() -> None:
-            forget_answers()
+            eyes.forget()
             prober.forget()
+            if pool is not None:
+                pool.forget_everything()
 
         engine = Engine(
-            check=Checker(observe=observe, judge=judged, clock=clock).check,
+            check=check,
             judge=judged,
             confirm_vantage=vantage.confirm,
             is_doubtful=deserves_second_look,
@@ -289,7 +276,7 @@ async def open_scanner(
             limits=settings.engine_limits,
         )
         fresh_observer = DomainObserver(
-            resolver=resolver,
+            resolver=eyes.resolver,
             prober=plain_prober,
             vantage=AssumedVantage(),
             clock=clock,
@@ -308,6 +295,8 @@ async def open_scanner(
             steady_seconds=steady_seconds,
             synchronised=kernel_synchronised,
         )
+        if pool is not None:
+            await stack.enter_async_context(working(pool, prober))
         yield Scanner(
             engine=engine,
             vantage=vantage,
@@ -315,6 +304,168 @@ async def open_scanner(
             own_tests=own_tests,
             forget=forget_everything,
         )
+
+
+class Eyes:
+    """What looks things up and remembers it: the part of a scanner each process has of its own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        resolver: StubResolver | ValidatingResolver,
+        zones: ZoneKeeper,
+        clock: Clock,
+        meter: Meter,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._zones = zones
+        self.resolver = resolver
+        """The resolver itself, which remembers no answers."""
+        self._cache = CachingResolver(
+            resolver,
+            clock=clock,
+            limits=settings.cache_limits,
+            on_request=_counts_requests(meter, "answers"),
+        )
+
+    def forget(self) -> None:
+        """Forget everything that was looked up."""
+        self._cache.forget_all()
+        self._zones.forget()
+        if isinstance(self.resolver, ValidatingResolver):
+            self.resolver.forget()
+
+    def forget_failures(self) -> None:
+        """Forget what failed, so that a second look is one."""
+        self._cache.forget_errors()
+        if isinstance(self.resolver, ValidatingResolver):
+            self.resolver.forget_failures()
+
+    def vantage(
+        self, prove_egress: Callable[[], Awaitable[Mapping[Family, bool | None]]]
+    ) -> ResolverVantage:
+        """Return who tests the resolver and lets everything be forgotten it cannot vouch for."""
+        return ResolverVantage(
+            self.resolver,
+            clock=self._clock,
+            known_bogus=tuple(Question(name, RRType.A) for name in self._settings.known_bogus),
+            prove_egress=prove_egress,
+            on_distrust=self.forget,
+        )
+
+    def checker(self, prober: Prober, vantage: ResolverVantage) -> Checker:
+        """Return who makes checks with these eyes, and connections by ``prober``."""
+        settings = self._settings
+        observer = DomainObserver(
+            resolver=self._cache,
+            prober=prober,
+            vantage=vantage,
+            clock=self._clock,
+            limits=settings.routing_limits,
+            deadline_seconds=settings.timeout_seconds,
+            both_algorithms=settings.both_algorithms,
+            zones=self._zones,
+        )
+
+        async def observe(target: Target) -> DomainObservation:
+            return await observer.observe(target.domain)
+
+        return Checker(observe=observe, judge=judge_by(settings), clock=self._clock)
+
+
+@asynccontextmanager
+async def open_eyes(settings: Settings, *, clock: Clock, meter: Meter) -> AsyncIterator[Eyes]:
+    """Open a resolver with its memory; ``meter`` counts queries and cache hits."""
+    zones = ZoneKeeper(clock=clock, at=settings.judge_at)
+    async with open_validation(
+        settings,
+        clock=clock,
+        on_validation=zones.take,
+        on_query=_counts_queries(meter),
+        on_change=shows_slowdown(meter),
+    ) as resolver:
+        yield Eyes(settings, resolver=resolver, zones=zones, clock=clock, meter=meter)
+
+
+def prober_of(
+    settings: Settings, *, clock: Clock, on_connection: ConnectionReport | None
+) -> SmtpProber:
+    """Return who makes connections, with no sharing and no limits."""
+    return SmtpProber(
+        limits=settings.probe_limits,
+        clock=clock,
+        port=settings.smtp_port,
+        ehlo_name=settings.ehlo_name,
+        allow_special_purpose=settings.allow_private_addresses,
+        without_sni=settings.without_sni,
+        on_connection=on_connection,
+    )
+
+
+def judge_by(settings: Settings) -> Judge:
+    """Return who judges observations."""
+
+    def judged(observation: DomainObservation) -> Judgement:
+        now = settings.judge_at or observation.observed_at
+        return judge(observation, policy=settings.policy, now=now)
+
+    return judged
+
+
+def make_pool(
+    settings: Settings, *, egress: EgressWatch, judge: Judge, clock: Clock, meter: Meter
+) -> WorkerPool:
+    """Return the processes that look and judge in place of this one; ``working`` starts them."""
+    first = FirstMessage(
+        settings=settings_of_worker(settings),
+        log_level=logging.getLogger("danewatch").getEffectiveLevel(),
+    )
+    ports = PoolPorts(
+        start=partial(spawn, ("-m", "scanner.cli.worker"), first),
+        note_connection=egress.note_connection,
+        prove_egress=egress.prove,
+        judge=judge,
+        clock=clock,
+        meter=meter,
+    )
+    return WorkerPool(ports, count=settings.workers, limits=settings.worker_limits)
+
+
+def settings_of_worker(settings: Settings) -> Settings:
+    """Return what one worker is built from: its share of what is bounded for all together."""
+    share, dns, cache = settings.workers, settings.dns_limits, settings.cache_limits
+    return replace(
+        settings,
+        workers=1,
+        dns_limits=replace(dns, max_in_flight=max(dns.max_in_flight // share, 1)),
+        cache_limits=replace(
+            cache,
+            max_entries=max(cache.max_entries // share, 1),
+            max_octets=max(cache.max_octets // share, 1),
+        ),
+    )
+
+
+@asynccontextmanager
+async def working(pool: WorkerPool, prober: Prober) -> AsyncIterator[None]:
+    """Let the processes of ``pool`` work for the length of the block. Raises OSError."""
+    async with trio.open_nursery() as nursery:
+        try:
+            await nursery.start(pool.run, prober)
+        except CannotCheckError as error:
+            raise OSError(str(error)) from error
+        yield
+        nursery.cancel_scope.cancel()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FirstMessage:
+    """What a worker process is told at its start."""
+
+    settings: Settings
+    log_level: int
 
 
 def _counts_queries(meter: Meter) -> Callable[[RRType], None]:

@@ -35,6 +35,8 @@ class DnsLimits:
     needs to give up on dead name servers in most cases."""
     max_in_flight: int = 500
     """Lookups at a time; more wait, and their time does not run while they do."""
+    min_in_flight: int = 20
+    """Never fewer, however many of them time out (``scanner.observe.questionwindow``)."""
     sockets_per_server: int = 16
     """Connected UDP sockets, each with a random port of its own (RFC 5452 §9.2)."""
     queries_per_socket: int = 1_000

@@ -24,6 +24,7 @@ from scanner.model.vocabulary import LookupOutcome
 from scanner.observe.dnsserver import DnsLimits, OwnSideError, ServerAddress
 from scanner.observe.dnsstatistics import Counters
 from scanner.observe.dnstransport import RawTransport, TimedTransport
+from scanner.observe.questionwindow import OVERLOADED, QuestionWindow, window_limits
 from scanner.observe.reading import RCODE_SERVFAIL, REFUSING_RCODES, own_fault_of
 from scanner.wire.dnsframe import MalformedResponseError
 from scanner.wire.dnsquery import UnencodableNameError, question_octets
@@ -49,9 +50,11 @@ class RawFetcher:
         *,
         limits: DnsLimits,
         counters: Counters | None = None,
+        window: QuestionWindow | None = None,
         stream_only: bool = False,
     ) -> None:
-        """``stream_only`` asks over TCP from the start, to see whether that works."""
+        """``window`` is shared by all who ask the same servers. ``stream_only`` asks over TCP from
+        the start, to see whether that works."""
         if not servers:
             raise ValueError("at least one server is needed")
         self.servers = tuple(servers)
@@ -60,7 +63,7 @@ class RawFetcher:
         self._limits = limits
         self._counters = counters or Counters()
         self._stream_only = stream_only
-        self._slots = trio.Semaphore(limits.max_in_flight)
+        self._window = window or QuestionWindow(window_limits(limits))
         self._first_try_seconds = min(limits.try_timeout_seconds, limits.total_timeout_seconds)
         self._preferred = 0
 
@@ -77,18 +80,17 @@ class RawFetcher:
                 outcome=LookupOutcome.MALFORMED,
                 detail=f"no such name can exist: {error}",
             )
-        try:
-            self._slots.acquire_nowait()  # hardly ever must anybody wait
-        except trio.WouldBlock:
-            await self._slots.acquire()
+        await self._window.enter()
+        begun_at = trio.current_time()
         self._counters.lookups += 1
         self._counters.lookups_in_flight += 1
         try:
-            got = await self._fetch(question, fresh=fresh)
+            got = await self._fetch(question, begun_at, fresh=fresh)
         finally:
             self._counters.lookups_in_flight -= 1
-            self._slots.release()
+            self._window.leave()
         if isinstance(got, FetchFailure):
+            got = self._excused(got, begun_at)
             self._counters.own_faults += got.own_fault is not None
         return got
 
@@ -99,14 +101,23 @@ class RawFetcher:
             for server in self.servers
         )
 
-    async def _fetch(self, question: Question, *, fresh: bool) -> SignedMessage | FetchFailure:
-        begun_at = trio.current_time()
+    def _excused(self, failure: FetchFailure, begun_at: float) -> FetchFailure:
+        """Silence of a resolver that had too much to do is held against nobody."""
+        silent = failure.reason is DnssecReason.UPSTREAM_TIMEOUT and failure.own_fault is None
+        if silent and self._window.was_slow_since(begun_at):
+            return replace(failure, own_fault=OVERLOADED)
+        return failure
+
+    async def _fetch(
+        self, question: Question, begun_at: float, *, fresh: bool
+    ) -> SignedMessage | FetchFailure:
         number = (self._preferred + fresh) % len(self.servers)
         if fresh or self._stream_only:
             return await self._poll(question, begun_at, number, fresh=fresh)
         # Nearly every question is answered by the first server, over UDP and at once.
         until = begun_at + self._first_try_seconds
         got = await self._exchange(self.servers[number], question, until, stream=False)
+        self._window.note(question, begun_at, silent=_is_silence(got))
         if isinstance(got, SignedMessage) and not got.truncated:
             self._preferred = number
             return got
@@ -129,6 +140,8 @@ class RawFetcher:
         waiting = [*self.servers[number:], *self.servers[:number]]
         failures: list[_Failed] = []
         for turn in range(self._limits.tries):
+            if turn and self._window.is_settling:
+                break
             for server in tuple(waiting):
                 if failures and trio.current_time() >= deadline:
                     break
@@ -230,6 +243,13 @@ class _Failed:
         if self.undelivered:
             return 0
         return len(_RANKS) + 1 if self.failure.own_fault else _RANKS[self.failure.reason]
+
+
+def _is_silence(got: SignedMessage | _Failed) -> bool:
+    """Return whether the server was asked and said nothing, as far as we know."""
+    if isinstance(got, SignedMessage):
+        return False
+    return got.failure.reason is DnssecReason.UPSTREAM_TIMEOUT and got.failure.own_fault is None
 
 
 def _read(

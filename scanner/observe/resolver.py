@@ -41,6 +41,12 @@ from scanner.observe.dnsserver import (
 )
 from scanner.observe.dnsstatistics import Counters, ResolverStatistics
 from scanner.observe.dnstransport import SocketTransport, TimedTransport, Transport
+from scanner.observe.questionwindow import (
+    OVERLOADED,
+    QuestionWindow,
+    WindowChange,
+    window_limits,
+)
 from scanner.observe.rawfetch import RawFetcher
 from scanner.observe.reading import Chain, Heard, own_fault_of
 from scanner.wire.dnsmsg import MalformedResponseError, Reply, ReplyKind
@@ -70,16 +76,21 @@ async def open_resolver(
     clock: Clock,
     limits: DnsLimits | None = None,
     on_query: Callable[[RRType], None] | None = None,
+    on_change: Callable[[WindowChange], None] = lambda _: None,
 ) -> AsyncIterator["StubResolver"]:
     """Open a resolver that asks ``servers`` in this order; its sockets end with the block.
 
-    ``on_query`` is called with the type of every query sent. No socket is opened before the first
-    question, so this succeeds without a network.
+    ``on_query`` is called with the type of every query sent, ``on_change`` when more or fewer
+    questions may be in flight. No socket is opened before the first question, so this succeeds
+    without a network.
     """
     chosen = limits or DnsLimits()
     counters = Counters(on_query=on_query)
+    window = QuestionWindow(window_limits(chosen), on_change=on_change)
     async with _open_transport(servers, limits=chosen, counters=counters) as transport:
-        yield StubResolver(transport, servers, limits=chosen, clock=clock, counters=counters)
+        yield StubResolver(
+            transport, servers, limits=chosen, clock=clock, counters=counters, window=window
+        )
 
 
 @asynccontextmanager
@@ -103,14 +114,18 @@ async def open_fetcher_and_resolver(
     clock: Clock,
     limits: DnsLimits | None = None,
     on_query: Callable[[RRType], None] | None = None,
+    on_change: Callable[[WindowChange], None] = lambda _: None,
 ) -> AsyncIterator[tuple[RawFetcher, "StubResolver"]]:
     """Open both over the same sockets, for who validates and wants to hear others besides."""
     chosen = limits or DnsLimits()
     counters = Counters(on_query=on_query)
+    window = QuestionWindow(window_limits(chosen), on_change=on_change)
     async with _open_transport(servers, limits=chosen, counters=counters) as transport:
         yield (
-            RawFetcher(transport, servers, limits=chosen, counters=counters),
-            StubResolver(transport, servers, limits=chosen, clock=clock, counters=counters),
+            RawFetcher(transport, servers, limits=chosen, counters=counters, window=window),
+            StubResolver(
+                transport, servers, limits=chosen, clock=clock, counters=counters, window=window
+            ),
         )
 
 
@@ -140,9 +155,11 @@ class StubResolver:
         limits: DnsLimits,
         clock: Clock,
         counters: Counters | None = None,
+        window: QuestionWindow | None = None,
         stream_only: bool = False,
     ) -> None:
-        """``stream_only`` asks over TCP from the start, to see whether that works."""
+        """``window`` is shared by all who ask the same servers. ``stream_only`` asks over TCP from
+        the start, to see whether that works."""
         if not servers:
             raise ValueError("at least one server is needed")
         self.servers = tuple(servers)
@@ -152,7 +169,7 @@ class StubResolver:
         self._clock = clock
         self._counters = counters or Counters()
         self._stream_only = stream_only
-        self._slots = trio.Semaphore(limits.max_in_flight)
+        self._window = window or QuestionWindow(window_limits(limits))
         self._preferred = 0
 
     async def lookup(self, question: Question) -> Lookup:
@@ -171,13 +188,19 @@ class StubResolver:
                 status=None,
                 detail=f"no such name can exist: {error}",
             )
-        async with self._slots:
-            self._counters.lookups += 1
-            self._counters.lookups_in_flight += 1
-            try:
-                found = await self._resolve(question)
-            finally:
-                self._counters.lookups_in_flight -= 1
+        await self._window.enter()
+        begun_at = trio.current_time()
+        self._counters.lookups += 1
+        self._counters.lookups_in_flight += 1
+        try:
+            found = await self._resolve(question)
+        finally:
+            self._counters.lookups_in_flight -= 1
+            self._window.leave()
+        silent = found.outcome is LookupOutcome.TIMEOUT and found.own_fault is None
+        if silent and self._window.was_slow_since(begun_at):
+            # Silence of a resolver that had too much to do is held against nobody.
+            found = replace(found, own_fault=OVERLOADED)
         self._counters.own_faults += found.own_fault is not None
         return found
 
@@ -224,12 +247,18 @@ class StubResolver:
         first = self._preferred
         waiting = [*self.servers[first:], *self.servers[:first]]
         failures: list[Heard] = []
-        for _ in range(self._limits.tries):
+        for turn in range(self._limits.tries):
+            if turn and self._window.is_settling:
+                break
             for server in tuple(waiting):
                 if failures and trio.current_time() >= deadline:
                     break
                 self._counters.retries += bool(failures)
+                begun_at = trio.current_time()
                 heard = await self._ask_server(server, question, deadline)
+                if not failures:
+                    silent = heard.failure is LookupOutcome.TIMEOUT and heard.own_fault is None
+                    self._window.note(question, begun_at, silent=silent)
                 if heard.is_answer:
                     self._preferred = self.servers.index(server)
                     return heard

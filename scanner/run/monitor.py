@@ -76,6 +76,8 @@ class MonitorPorts:
     rows: RowMaker | None = None
     writer: BatchWriter | None = None
     in_thread: Offload = in_thread
+    put_gauges: Callable[[], None] = lambda: None
+    """Sets the gauges of whatever makes the checks, as often as those of the scheduler are set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -480,8 +482,9 @@ class Monitor:
         put(OwnMetric.SCHEDULER_OLDEST_DUE, oldest.timestamp() if oldest and waits else None)
         put(OwnMetric.SCHEDULER_INTERVAL, self._policy.cadence.interval.total_seconds())
         put(OwnMetric.IN_FLIGHT, len(self._flights), stage="domain")
-        put(OwnMetric.IN_FLIGHT, self._lane.statistics().now, stage="domain-slow")
+        put(OwnMetric.SLOW_IN_FLIGHT, self._lane.statistics().now, stage="domain")
         put(OwnMetric.SUSPICIONS, len(self._ledger.suspicions))
+        self._ports.put_gauges()
 
     async def _measure_lag_for_ever(self) -> None:
         tick = self._limits.lag_tick_seconds

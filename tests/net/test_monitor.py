@@ -191,7 +191,7 @@ async def test_domains_that_only_wait_hold_up_nobody(
     await trio.sleep(HOUR)
     assert slow.most_at_once == 8
     assert parts.meter.get(OwnMetric.IN_FLIGHT, "domain") == 8
-    assert parts.meter.get(OwnMetric.IN_FLIGHT, "domain-slow") == 6
+    assert parts.meter.get(OwnMetric.SLOW_IN_FLIGHT, "domain") == 6
     nursery.cancel_scope.cancel()
 
 

@@ -29,6 +29,7 @@ from scanner.run.probes import SharedProber, SharingLimits
 from scanner.run.slowlane import SlowLane
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+JUDGEMENT = Judgement(judged_at=NOW, verdicts=())
 SEEING = Vantage(resolver_up=True, resolver_validating=True)
 DOMAINS = 2_000
 SILENT_EVERY = 33
@@ -39,11 +40,6 @@ IN_FLIGHT = 20
 DOMAIN_MX = Name("mx.example")
 
 Clock = trio.testing.MockClock
-
-
-class FixedClock:
-    def now(self) -> datetime:
-        return NOW
 
 
 @dataclass
@@ -101,14 +97,14 @@ async def pass_over(peers: Peers, *, slow: int = 1_000) -> tuple[float, int, int
     prober = SharedProber(peers, limits=SharingLimits(max_concurrent=IN_FLIGHT, max_slow=slow))
     addresses: dict[Name, HostAddress] = {}
 
-    async def observe(target: Target) -> DomainObservation:
+    async def check(target: Target) -> Check:
         number = len(addresses)
         address = HostAddress(
             address=f"10.{number >> 8}.{number & 255}.1", family=Family.IPV4, status=None
         )
         addresses[target.domain] = address
         await prober.probe(target.domain, address, target.domain)
-        return observation(target.domain)
+        return Check(observation=observation(target.domain), judgement=JUDGEMENT)
 
     async def seeing() -> Vantage:
         await trio.lowlevel.checkpoint()
@@ -122,10 +118,9 @@ async def pass_over(peers: Peers, *, slow: int = 1_000) -> tuple[float, int, int
 
     limits = EngineLimits(domains_in_flight=IN_FLIGHT, slow_domains_in_flight=slow)
     engine = Engine(
-        observe=observe,
-        judge=lambda _: Judgement(judged_at=NOW, verdicts=()),
+        check=check,
+        judge=lambda _: JUDGEMENT,
         confirm_vantage=seeing,
-        clock=FixedClock(),
         limits=limits,
     )
     begun = trio.current_time()

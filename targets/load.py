@@ -210,7 +210,15 @@ def _files_in(directory: str, collector: _Collector) -> Iterator[Path]:
         path = Path(directory, name)
         if name.startswith("."):
             continue
-        if path.is_dir():
+        try:
+            is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+        except PermissionError:
+            reason = "its files cannot be reached; give danewatch's user the right to search it (x)"
+            collector.problem(directory, None, "", reason)
+            return
+        except OSError:  # a dangling link, say: reading it tells what is wrong
+            is_directory = False
+        if is_directory:
             collector.warning(str(path), None, "", "directory not entered; name it to read it")
         elif path.suffix.lower() in READERS:
             yield path

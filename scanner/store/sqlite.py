@@ -80,6 +80,7 @@ class SqliteStore:
                 self._sync_directory()
                 self._inode = os.stat(path).st_ino
                 self.run_id = str(self._meta("run_id"))
+                self._meta("assigned_to")
                 self._pending: int = self._one("SELECT count(*) FROM outbox")
         except BaseException:
             self._connection.close()
@@ -284,6 +285,9 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and not self.path.is_file():
+                what = "a directory" if self.path.is_dir() else "not a regular file"
+                raise StoreError(self.path, what, StoreFault.FOREIGN)
             for place in (self.path.parent, self.path):
                 # SQLite would open it for reading only, and fail later with a riddle.
                 if place.exists() and not os.access(place, os.W_OK):
@@ -407,7 +411,10 @@ class SqliteStore:
 
     def _meta(self, key: str) -> Any:
         rows = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,))
-        return next(rows)[0]
+        found = rows.fetchone()
+        if found is None:
+            raise StoreError(self.path, f"damaged: the row {key} is missing", StoreFault.DAMAGED)
+        return found[0]
 
     def _texts(self, statement: str) -> Iterator[str]:
         return itertools.chain.from_iterable(self._connection.execute(statement))

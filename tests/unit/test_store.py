@@ -1,6 +1,8 @@
 """The state file: what is committed is there again, whatever happens in between."""
 
+import contextlib
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -140,6 +142,33 @@ def test_what_is_dropped_leaves_no_row_unless_it_came_back(store: SqliteStore) -
     stored = store.load()
     assert {entity for _, entity in stored.states} == {"b.example", "c.example"}
     assert {one.entity for one in stored.snapshots} == {"b.example", "c.example"}
+
+
+@pytest.mark.parametrize("missing", ["run_id", "assigned_to", "%"])
+def test_a_file_without_its_own_rows_is_damaged(path: Path, missing: str) -> None:
+    """Found at the start, not at the first write of the history."""
+    SqliteStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key LIKE ?", (missing,))
+    error = refused(path)
+    assert error.fault is StoreFault.DAMAGED
+    assert "move it away" in str(error)
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "socket"])
+def test_what_is_no_file_cannot_be_a_state_file(path: Path, kind: str) -> None:
+    """Rights would not help, and opening a pipe might wait for ever."""
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        if kind == "directory":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        else:
+            listener.bind(str(path))
+        error = refused(path)
+    assert error.fault is StoreFault.FOREIGN
+    assert str(error).endswith("choose another path for the state file")
 
 
 def test_a_run_id_is_made_up_once(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,6 +191,40 @@ def test_problems_and_warnings_of_the_formats_are_kept(tmp_path: Path) -> None:
     result = load_targets([file])
     assert [(p.line, p.value) for p in result.problems] == [(1, "1st")]
     assert [(w.line, w.value) for w in result.warnings] == [(1, "__x")]
+
+
+def test_a_directory_that_may_be_listed_but_not_searched_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for the directory, with what to do; the other lists are read (mode r--)."""
+    closed, good = tmp_path / "closed", tmp_path / "good.txt"
+    closed.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (closed / name).write_text("a.example\n")
+    good.write_text("b.example\n")
+    look = os.stat
+
+    def refuse(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        if str(path).startswith(f"{closed}/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, *args, **kwargs)
+
+    monkeypatch.setattr("os.stat", refuse)
+    loaded = load_targets([closed, good])
+    assert [(one.file, one.reason) for one in loaded.problems] == [
+        (
+            str(closed),
+            "its files cannot be reached; give danewatch's user the right to search it (x)",
+        )
+    ]
+    assert [target.domain for target in loaded.targets] == ["b.example"]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    """In a directory as by itself."""
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (problem,) = load_targets([tmp_path]).problems
+    assert (problem.file, problem.reason) == (str(tmp_path / "gone.txt"), "no such file")
 
 
 def test_unreadable_directory_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

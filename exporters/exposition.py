@@ -57,7 +57,7 @@ SHED = tuple(
 )
 """Families in the order in which they are left out when there are too many series."""
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("danewatch.page")
 _POSITIONS: Mapping[EntityType, Mapping[str, int]] = {
     kind: {metric.name: position for position, metric in enumerate(metrics)}
     for kind, metrics in FAMILIES.items()

@@ -53,7 +53,7 @@ __all__ = [
     "WebConfigError",
 ]
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("danewatch.page")
 _T = TypeVar("_T")
 _CHUNK_OCTETS = 256 * 1024
 """Of the page, written at once: large enough to be few, small beside what a slow client holds."""

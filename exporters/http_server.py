@@ -24,7 +24,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("danewatch.page")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,7 +41,7 @@ MAX_SERIES_PER_METRIC = 1_000
 text_format: Callable[[Collector], bytes] = _text_format
 openmetrics_format: Callable[[Collector], bytes] = _openmetrics_format
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("danewatch.metrics")
 _DECLARED: Mapping[str, Metric] = {metric.name: metric for metric in OWN_METRICS}
 
 

@@ -32,7 +32,7 @@ MAX_CONFIG_OCTETS = 1 << 20
 MIN_COST, MAX_COST = 4, 15
 """Of a bcrypt hash: what bcrypt allows, and 3 s of work for one password (10 is usual: 70 ms)."""
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("danewatch.page")
 _BCRYPT = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}\Z")
 _TLS_KEYS = ("cert_file", "key_file", "client_ca_file", "client_auth_type", "min_version")
 _NOT_SUPPORTED = {

@@ -59,7 +59,10 @@ class _CountingHandler(logging.StreamHandler[TextIO]):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """One line for a person; the controls a peer's text may hold are escaped."""
+    """One line for a person; the controls a peer's text may hold are escaped.
+
+    Lines of a traceback follow, each of them indented: none can pass for a record of its own.
+    """
 
     def __init__(self, with_time: bool = False) -> None:
         super().__init__()
@@ -73,7 +76,8 @@ class ConsoleFormatter(logging.Formatter):
         words += [f"{key}={_console_value(value)}" for key, value in _fields(record)]
         text = " ".join(words)
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            lines = self.formatException(record.exc_info).split("\n")
+            text += "".join(f"\n    {escape_controls(line)}" for line in lines)
         return text
 
 

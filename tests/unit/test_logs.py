@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from exporters.own_metrics import OwnMetrics
 from scanner.cli.logs import set_up_logging
 from scanner.model.meter import OwnMetric
 
@@ -82,6 +83,30 @@ def test_records_are_counted_by_level_and_a_lost_stream_hurts_nobody() -> None:
         (OwnMetric.LOG_MESSAGES, 1.0, {"level": "error"}),
         (OwnMetric.LOG_MESSAGES, 1.0, {"level": "info"}),
     ]
+
+
+def test_a_traceback_is_indented_and_holds_no_controls() -> None:
+    """What a peer said may stand in an exception; it neither acts nor looks like a record."""
+    stream = io.StringIO()
+    set_up_logging("info", "console", stream=stream)
+    try:
+        raise ValueError("no\x1b[2Jsuch\r\nthing\ndanewatch: error: all is lost\u2028")
+    except ValueError:
+        LOGGER.exception("bug in %s", "a\nb")
+    first, *rest = stream.getvalue().removesuffix("\n").split("\n")
+    assert first == "danewatch: error: bug in a\\nb"
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
+    assert rest[-1] == "    danewatch: error: all is lost\\u2028"
+
+
+def test_the_page_and_its_metrics_log_as_the_rest_does() -> None:
+    """A logger of another name would write past the format, and uncounted."""
+    stream, counts = io.StringIO(), Counts()
+    set_up_logging("info", "json", meter=counts, stream=stream)
+    own = OwnMetrics(version="1")
+    own.put(OwnMetric.CHECKS, 1.0)
+    assert json.loads(stream.getvalue())["level"] == "error"
+    assert len(counts.seen) == 1
 
 
 def test_long_values_are_cut_on_the_console() -> None:

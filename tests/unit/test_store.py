@@ -466,11 +466,9 @@ def test_a_step_forward_that_fails_leaves_the_old_version(
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    """A part of the path is a file, or the path is a directory."""
+    """A part of the path is a file."""
     (tmp_path / "file").write_text("")
     assert refused(tmp_path / "file" / "state.sqlite").fault is StoreFault.READ_ONLY
-    (tmp_path / "directory").mkdir()
-    assert refused(tmp_path / "directory").fault is StoreFault.READ_ONLY
 
 
 def test_a_file_taken_away_while_in_use_is_noticed(store: SqliteStore, path: Path) -> None:

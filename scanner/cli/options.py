@@ -19,6 +19,7 @@ import click
 
 from scanner.cli.errors import CommandError
 from scanner.cli.logs import FORMATS, LEVELS
+from scanner.model.policy import MAX_WORKERS
 from scanner.model.vocabulary import Profile, ValidationMode
 
 if TYPE_CHECKING:
@@ -127,6 +128,15 @@ class ShardOf(_ShardType):
             return parse_shard(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class WorkerCount(click.IntRange):
+    """How many worker processes; 0 for as many as there are processors."""
+
+    name = "whole number"
+
+    def __init__(self) -> None:
+        super().__init__(0, MAX_WORKERS)
 
 
 class _Whole(click.IntRange):
@@ -312,6 +322,7 @@ def settings_from(options: Options, config: "Config") -> "Settings":
         name_server_port=config.validation.name_server_port,
         both_algorithms=config.smtp.both_algorithms,
         judge_at=options.at,
+        workers=workers_of(config.limits.workers),
         known_bogus=options.known_bogus
         or tuple(Name(name) for name in config.self_test.known_bogus),
         canary_mx=tuple(Name(name) for name in config.self_test.canary_mx),
@@ -345,6 +356,11 @@ def settings_from(options: Options, config: "Config") -> "Settings":
             max_addresses_per_host=config.limits.addresses_per_host,
         ),
     )
+
+
+def workers_of(wanted: int) -> int:
+    """Return how many processes look and judge; 0 means as many as may run at a time."""
+    return wanted or len(os.sched_getaffinity(0))
 
 
 def policy_from(options: Options, config: "Config") -> "Policy":

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,15 @@ from scanner.cli.errors import (
     EXIT_USAGE,
     CommandError,
 )
-from scanner.cli.options import Options, ShardOf, read_config, scanner_options, settings_from
+from scanner.cli.options import (
+    Options,
+    ShardOf,
+    WorkerCount,
+    read_config,
+    scanner_options,
+    settings_from,
+    workers_of,
+)
 from scanner.model.vocabulary import DomainVerdict
 
 if TYPE_CHECKING:
@@ -83,6 +92,12 @@ class VerdictList(_VerdictsType):
     metavar="I/N",
     help="Check share I of N only, the same on every machine; for job arrays.",
 )
+@click.option(
+    "--workers",
+    type=WorkerCount(),
+    metavar="N",
+    help="Let N processes look and judge; 0 is one for each processor.  [default: 1]",
+)
 @scanner_options
 def command(
     targets: tuple[str, ...],
@@ -91,6 +106,7 @@ def command(
     resume: bool,
     fail_on: frozenset[DomainVerdict],
     shard: "Shard | None",
+    workers: int | None,
     **values: Any,
 ) -> int:
     """Check every domain of the target lists once; the results go into Parquet files.
@@ -108,6 +124,7 @@ def command(
       danewatch scan /etc/danewatch/targets.d --output /var/lib/danewatch --resume
       danewatch scan partners.csv --output history --fail-on blocked,deferred
       danewatch scan partners.txt --output /shared/history --shard 3/8
+      danewatch scan partners.txt --output history --workers 0
 
     \b
     Exit code:
@@ -125,6 +142,8 @@ def command(
         raise CommandError("name a directory for the results with --output DIR")
     textfile = _metrics_path(metrics_file or config.metrics.textfile)
     settings = settings_from(options, config)
+    if workers is not None:
+        settings = replace(settings, workers=workers_of(workers))
     from scanner.cli.logs import set_up_logging
 
     set_up_logging(options.log_level, options.log_format)

@@ -19,6 +19,7 @@ from scanner.config.service import (
     StateSection,
     TargetsSection,
 )
+from scanner.model.policy import MAX_WORKERS
 from scanner.model.vocabulary import (
     CodeSet,
     Profile,
@@ -198,6 +199,13 @@ class LimitsSection(Section):
         unit="seconds",
         at_least=1,
         at_most=3_600,
+    )
+    workers: int = setting(
+        1,
+        "Processes that look things up, connect and judge, beside the one that keeps everything "
+        "together; with 1 that one does it all, with 0 there is one for each usable processor.",
+        at_least=0,
+        at_most=MAX_WORKERS,
     )
     domains_in_flight: int = setting(
         200,

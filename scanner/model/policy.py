@@ -5,6 +5,9 @@ from datetime import timedelta
 
 from scanner.model.vocabulary import CodeSet, Profile, Scenario1Scope
 
+MAX_WORKERS = 64
+"""Worker processes of one danewatch at most; ours. Each takes some 60 MiB."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:

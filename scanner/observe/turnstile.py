@@ -14,6 +14,7 @@ each pass. Where nobody has to wait, passing costs a comparison.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import trio
 
@@ -38,6 +39,8 @@ class Turnstile:
         self._keeper: trio.lowlevel.Task | None = None
         """The task of ``run``, while it sleeps."""
         self._looked_at = 0.0
+        self.others_crowded: Callable[[], bool] = lambda: False
+        """Whether other processes, which work for this one, are crowded."""
 
     def __len__(self) -> int:
         """Return how many wait here."""
@@ -46,7 +49,7 @@ class Turnstile:
     @property
     def is_crowded(self) -> bool:
         """Whether somebody waits here to begin: the processor has more to do than it can."""
-        return bool(self._begins)
+        return bool(self._begins) or self.others_crowded()
 
     async def begin(self) -> None:
         """Return when this task may begin something that will take work.

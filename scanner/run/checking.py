@@ -20,10 +20,14 @@ _log = logging.getLogger("danewatch.engine")
 Observe = Callable[[Target], Awaitable[DomainObservation]]
 Judge = Callable[[DomainObservation], Judgement]
 MakeCheck = Callable[[Target], Awaitable[Check]]
-"""Makes one check. It may raise only where no check at all can be made any more."""
+"""Makes one check. Raises CannotCheckError where no check at all can be made."""
 
 MAX_SENTENCE_CHARACTERS = 300
 """Of what is said about a bug of ours."""
+
+
+class CannotCheckError(Exception):
+    """No check can be made at all, by a fault of ours; the message is a sentence for operators."""
 
 
 class Checker:

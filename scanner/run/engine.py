@@ -2,7 +2,7 @@
 
 Targets are taken from the front by a fixed number of workers, so memory does not depend on the
 length of the list; a worker whose domain only waits for somebody slow gets a substitute
-(``scanner.run.slowlane``). Five things never reach a sink as somebody else's failure:
+(``scanner.run.slowlane``). Six things never reach a sink as somebody else's failure:
 
 - A domain observed while our resolver was down or not validating is observed again once control
   questions succeed; if they do not for ``blind_patience_seconds`` the pass ends as blind, with
@@ -15,6 +15,7 @@ length of the list; a worker whose domain only waits for somebody slow gets a su
   a fresh lookup and a fresh connection, and only the second look is reported.
 - When many checks in a row fail in ways that an outage of our own network explains, a domain that
   worked earlier in the pass is looked at afresh; if it fails too, the pass ends as blind.
+- Where no check can be made at all, by a fault of ours, the pass ends as blind.
 - A bug in one check becomes an inconclusive check with a reason of its own; the pass goes on.
 """
 
@@ -29,7 +30,7 @@ from scanner.model.ports import Target
 from scanner.model.reasons import Reason
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import HostOutcome
-from scanner.run.checking import Judge, MakeCheck
+from scanner.run.checking import CannotCheckError, Judge, MakeCheck
 from scanner.run.outage import DEFAULT_RUN, OutageGuard, reached_somebody
 from scanner.run.slowlane import SLOW_AFTER_SECONDS, SLOW_IN_FLIGHT, SlowLane
 
@@ -199,6 +200,9 @@ class Engine:
             stay = state.lane.watch(state.substitute)
             try:
                 check = await self.check(target)
+            except CannotCheckError as error:
+                state.blind = str(error)
+                return None
             finally:
                 state.too_many += not state.lane.end(stay)
             if check.observation.vantage.resolver_trusted:
@@ -232,7 +236,12 @@ class Engine:
             deadline = trio.current_time() + self._limits.blind_patience_seconds
             while witness is not None and state.guard.suspects and state.blind is None:
                 self._forget_everything()
-                if reached_somebody(await self.check(witness)):
+                try:
+                    seen = await self.check(witness)
+                except CannotCheckError as error:
+                    state.blind = str(error)
+                    break
+                if reached_somebody(seen):
                     state.guard.clear()
                 elif trio.current_time() >= deadline:
                     state.blind = (

@@ -222,6 +222,7 @@ def summary(
         "both_algorithms": settings.both_algorithms,
         "latency_ms": options.latency,
         "in_flight": settings.in_flight,
+        "workers": settings.workers,
         "runs": len(plain),
         "domains_per_cpu_second": round(count / cpu, 1),
         "domains_per_second": round(count / median("seconds"), 1),
@@ -287,6 +288,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         validation=options.validation,
         in_flight=options.in_flight,
         both_algorithms=not options.one_algorithm,
+        workers=options.workers,
         code=Path(options.code).resolve(),
     )
 
@@ -303,7 +305,7 @@ def _label(mix: Mix) -> str:
 def _pinned(options: argparse.Namespace, *, last: bool = False) -> list[str]:
     """Return a command prefix that keeps clients and servers on different processors."""
     processors = sorted(os.sched_getaffinity(0))
-    if options.no_pin or len(processors) < 2:
+    if options.no_pin or options.workers != 1 or len(processors) < 2:
         return []
     return ["taskset", "-c", str(processors[-1] if last else processors[0])]
 
@@ -358,6 +360,13 @@ def _add_options(parser: argparse.ArgumentParser, domains: int, silent: float) -
         "--one-algorithm",
         action="store_true",
         help="one connection to a host, not another for its certificate of the other algorithm",
+    )
+    add(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that look and judge; with more than one nothing is pinned  [%(default)s]",
     )
     add("--no-pin", action="store_true", help="let the kernel place processes")
     add("--json", metavar="FILE", help="write the figures there")

@@ -37,6 +37,7 @@ class Settings:
     validation: str = "local"
     in_flight: int = 1_000
     both_algorithms: bool = True
+    workers: int = 1
     code: Path = ROOT
     """The checkout whose danewatch is run."""
 
@@ -45,10 +46,15 @@ class Settings:
         return (
             f"[limits]\ndomains_in_flight = {self.in_flight}\n"
             f"probes_in_flight = {self.in_flight}\n"
+            f"{self.workers_toml()}"
             f"[resolver]\nlookups_in_flight = {max(500, self.in_flight)}\n"
             f"[smtp]\nboth_algorithms = {str(self.both_algorithms).lower()}\n"
             f"allow_private_addresses = true\n"
         )
+
+    def workers_toml(self) -> str:
+        """Return the line for several processes; none for one, which older versions run too."""
+        return f"workers = {self.workers}\n" if self.workers != 1 else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,8 +26,10 @@ from scanner.observe.turnstile import SharedEvent
 class CacheLimits:
     """Bounds of the cache."""
 
-    max_entries: int = 200_000
-    max_octets: int = 256 * 1024 * 1024
+    max_entries: int = 50_000
+    """About 1.3 KiB each. The least recently used go first; of the questions of a pass those about
+    shared hosts come again within hundreds of domains, the others never."""
+    max_octets: int = 128 * 1024 * 1024
     """Estimated size of all entries; a single host can publish a TLSA RRset of 64 KiB."""
     max_ttl: timedelta = timedelta(hours=1)
     """Longest time an answer is kept (design: caches, TTL ceiling)."""

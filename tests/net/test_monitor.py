@@ -177,24 +177,6 @@ async def test_no_more_domains_are_in_flight_than_allowed(
     nursery.cancel_scope.cancel()
 
 
-async def test_domains_that_only_wait_hold_up_nobody(
-    autojump_clock: Clock, nursery: trio.Nursery
-) -> None:
-    """Checks that take minutes move to a lane of their own, which is bounded as well."""
-    slow = world(400)
-    slow.latency_seconds = 120.0
-    limits = MonitorLimits(
-        domains_in_flight=2, slow_domains_in_flight=6, slow_after_seconds=5, gauges_seconds=60.0
-    )
-    parts = service(slow, limits=limits)
-    await start(nursery, parts)
-    await trio.sleep(HOUR)
-    assert slow.most_at_once == 8
-    assert parts.meter.get(OwnMetric.IN_FLIGHT, "domain") == 8
-    assert parts.meter.get(OwnMetric.SLOW_IN_FLIGHT, "domain") == 6
-    nursery.cancel_scope.cancel()
-
-
 async def test_gauges_and_lag_are_measured(autojump_clock: Clock, nursery: trio.Nursery) -> None:
     """And the oldest due time is absent while none waits."""
     parts = await start(nursery, service(world(3)))

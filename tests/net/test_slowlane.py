@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 import pytest
 import trio
 import trio.testing
+from scripted_world import START, World, service
 
+from scanner.model.meter import OwnMetric
 from scanner.model.names import Name
 from scanner.model.observation import (
     AddressObservation,
@@ -24,7 +26,9 @@ from scanner.model.ports import Target
 from scanner.model.verdict import Check, Judgement
 from scanner.model.vocabulary import DnssecStatus, Family, LookupOutcome, RRType
 from scanner.observe.turnstile import Turnstile
+from scanner.run.clock import ScaledClock
 from scanner.run.engine import Engine, EngineLimits
+from scanner.run.monitor import MonitorLimits
 from scanner.run.probes import SharedProber, SharingLimits
 from scanner.run.slowlane import SlowLane
 
@@ -192,3 +196,21 @@ async def test_a_check_that_ends_in_time_keeps_its_place(autojump_clock: Clock) 
     await trio.sleep(30)
     assert given == []
     assert (lane.statistics().now, lane.statistics().total) == (0, 0)
+
+
+async def test_the_service_has_a_slow_lane_too(autojump_clock: Clock) -> None:
+    """Checks that take minutes move to it; both bounds hold, and the figures are shown."""
+    names = {f"d{number}.example": f"mx{number}.example" for number in range(400)}
+    slow = World(ScaledClock(START), names)
+    slow.latency_seconds = 120.0
+    limits = MonitorLimits(
+        domains_in_flight=2, slow_domains_in_flight=6, slow_after_seconds=5, gauges_seconds=60.0
+    )
+    parts = service(slow, limits=limits)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(parts.monitor.run)
+        await trio.sleep(3_600)
+        nursery.cancel_scope.cancel()
+    assert slow.most_at_once == 8
+    assert parts.meter.get(OwnMetric.IN_FLIGHT, "domain") == 8
+    assert parts.meter.get(OwnMetric.SLOW_IN_FLIGHT, "domain") == 6

@@ -71,7 +71,8 @@ class DnssecPolicy:
     """Longest time that keys of a zone are believed without asking again."""
     failure_cache_seconds: int = 60
     """How long a bogus or missing delegation is remembered (as unbound's BOGUS_KEY_TTL)."""
-    max_cached_zones: int = 100_000
-    """Delegations remembered; the oldest go first."""
+    max_cached_zones: int = 20_000
+    """Delegations remembered, about 6 KiB each; the oldest go first. Those that many share are soon
+    there again; of the others a pass needs each once."""
     max_memo_entries: int = 20_000
     """Verifications remembered by key, signature and data."""

@@ -13,12 +13,14 @@ Rules:
 - Nothing is written and nothing but the history is read: one statement, of the kind that selects;
   no other file, no network, no extension, no change of settings.
 - Views have every column of the schema: one that older files lack is null in them.
-- Memory is bounded (``QuestionLimits``); a question that needs more fails with a sentence.
+- Memory is bounded (``QuestionLimits``), that of the answer too; a question that needs more fails
+  with a sentence.
+- No two columns of an answer have one name: the second ``a`` becomes ``a_2``.
 - Times are UTC.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -51,6 +53,9 @@ class QuestionLimits:
     """Bounds of one question; ours."""
 
     memory_mib: int = 1_024
+    """For finding the answer."""
+    answer_mib: int = 1_024
+    """For the answer itself, which is held as a whole."""
     threads: int = 2
     batch_rows: int = 10_000
     look_back: timedelta = timedelta(days=40)
@@ -220,6 +225,29 @@ class Questions:
             _demand_one_select(connection, text)
         return self._ask(text, None)
 
+    def begins(self) -> datetime | None:
+        """Return the time of the first thing the history tells of; None when it tells nothing."""
+        answer = self._ask(
+            """
+            SELECT min(begin) AS begin FROM (
+              SELECT min(observed_at) AS begin FROM all_transitions
+              UNION ALL SELECT min(observed_at) FROM domain_checks)""",
+            None,
+        )
+        begin: datetime | None = answer.column("begin").to_pylist()[0]
+        return begin
+
+    def knows(self, domain: str) -> bool:
+        """Return whether ``domain`` was ever checked, or ever changed."""
+        answer = self._ask(
+            """
+            (SELECT 1 AS one FROM domain_checks WHERE domain = $domain LIMIT 1)
+            UNION ALL (SELECT 1 FROM all_transitions
+                       WHERE entity_type = 'domain' AND entity = $domain LIMIT 1)""",
+            {"domain": domain},
+        )
+        return bool(answer.num_rows)
+
     def views(self) -> dict[str, tuple[str, ...]]:
         """Return the views with their columns."""
         with self._connected() as connection:
@@ -237,7 +265,7 @@ class Questions:
             try:
                 with self._connected() as connection:
                     relation = connection.sql(text, params=dict(values) if values else None)
-                    return relation.to_arrow_table(self._limits.batch_rows)
+                    return self._gathered(relation.to_arrow_reader(self._limits.batch_rows))
             except duckdb.IOException as error:
                 # A merge replaces files; what it took away stands in another one by now.
                 if "No such file" not in str(error) or attempt == self._limits.retries:
@@ -251,6 +279,26 @@ class Questions:
             except duckdb.Error as error:
                 raise QuestionError(_first_line(error)) from error
         raise AssertionError("unreachable")
+
+    def _gathered(self, reader: "pyarrow.RecordBatchReader") -> "pyarrow.Table":
+        """Return the whole answer, its columns named apart. Raises QuestionError."""
+        import pyarrow
+
+        left = self._limits.answer_mib * 1024 * 1024
+        batches: list[pyarrow.RecordBatch] = []
+        rows = 0
+        for batch in reader:
+            batches.append(batch)
+            rows += batch.num_rows
+            left -= batch.nbytes
+            if left < 0:
+                raise QuestionError(
+                    f"the answer has {rows:,} rows and more, and is larger than "
+                    f"{self._limits.answer_mib:,} MiB; ask for less (LIMIT, fewer columns), or "
+                    "allow more with --max-mib"
+                )
+        answer = pyarrow.Table.from_batches(batches, reader.schema)
+        return answer.rename_columns(_named_apart(answer.column_names))
 
     @contextmanager
     def _connected(self) -> "Iterator[duckdb.DuckDBPyConnection]":
@@ -381,6 +429,19 @@ def _quoted(text: str) -> str:
 def _without_glob(path: str) -> str:
     """Return ``path`` as a pattern that stands for itself alone."""
     return "".join(f"[{character}]" if character in "*?[" else character for character in path)
+
+
+def _named_apart(names: Sequence[str]) -> list[str]:
+    """Return ``names``, a number behind each that was there before."""
+    apart: list[str] = []
+    taken = set(names)
+    for name in names:
+        chosen, number = name, 1
+        while chosen in apart or (number > 1 and chosen in taken):
+            number += 1
+            chosen = f"{name}_{number}"
+        apart.append(chosen)
+    return apart
 
 
 def _first_line(error: Exception) -> str:

@@ -1,12 +1,14 @@
 """Answers from the history in the form that was asked for: a table, CSV, JSON lines or Parquet.
 
 A table is for people: it fits the terminal, long texts wrap, and only the first rows are shown.
-CSV follows RFC 4180, lists in it are JSON; JSON has one object a line; both hold times as RFC 3339
-in UTC. Parquet keeps every type.
+CSV follows RFC 4180, lists in it are JSON; JSON has one object a line, and null for no number
+(RFC 8259 §6); both hold times as RFC 3339 in UTC. Parquet keeps every type.
 """
 
 import csv
+import errno
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -77,7 +79,24 @@ def write_csv(stream: IO[str], answer: "pyarrow.Table") -> None:
 def write_json(stream: IO[str], answer: "pyarrow.Table") -> None:
     """Write ``answer`` as one JSON object a line. Raises OSError."""
     for row in _rows(answer):
-        stream.write(json.dumps({key: _plain(value) for key, value in row.items()}) + "\n")
+        document = {key: _plain(value) for key, value in row.items()}
+        stream.write(json.dumps(document, allow_nan=False) + "\n")
+
+
+def open_text(path: str) -> IO[str]:
+    """Open ``path`` for writing an answer. Raises OSError, for a pipe that nobody reads as well.
+
+    Without blocking, or such a pipe would hold us for ever; what is written to it may wait.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(error.errno, "a pipe or socket that nobody reads", path) from error
+        raise
+    os.set_blocking(descriptor, True)
+    return open(descriptor, "w", encoding="utf-8", newline="")
 
 
 def write_parquet(path: Path, answer: "pyarrow.Table") -> None:
@@ -85,6 +104,8 @@ def write_parquet(path: Path, answer: "pyarrow.Table") -> None:
     import pyarrow.parquet
 
     temporary = path.with_name(f".{path.name}.tmp")
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file, which Parquet needs", str(path))
     try:
         pyarrow.parquet.write_table(answer, temporary, compression="zstd")
         os.replace(temporary, path)
@@ -136,6 +157,8 @@ def _item_words(item: object) -> str:
 
 
 def _csv_value(value: object) -> object:
+    if isinstance(value, float):
+        return value
     plain = _plain(value)
     if plain is None:
         return ""
@@ -154,6 +177,8 @@ def _plain(value: object) -> object:
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)

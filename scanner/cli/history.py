@@ -32,6 +32,14 @@ def _form(function: _Function) -> _Function:
     for option in (
         click.option("--no-color", is_flag=True, help="No colour (so does NO_COLOR)."),
         click.option(
+            "--max-mib",
+            type=click.IntRange(1, 1_000_000),
+            default=1_024,
+            show_default=True,
+            metavar="N",
+            help="The largest answer in memory.",
+        ),
+        click.option(
             "--out", metavar="FILE", help="Write the answer there instead; needed for parquet."
         ),
         click.option(
@@ -133,6 +141,7 @@ def timeline(domain: str, **values: Any) -> int:
         "transition",
         lambda questions: questions.timeline(name, until=_now()),
         lines=_transition_lines,
+        explain=lambda questions: _unknown(questions, name),
     )
 
 
@@ -162,6 +171,7 @@ def failing(at: datetime | None, entity_type: str, **values: Any) -> int:
         f"failing {entity_type}",
         lambda questions: questions.failing(at=moment, entity_type=entity_type),
         lines=lambda row, style, width: failing_lines(row, style, width, moment),
+        explain=lambda questions: _before_it_begins(questions, moment),
     )
 
 
@@ -177,7 +187,13 @@ def operators(at: datetime | None, **values: Any) -> int:
     Example:
       danewatch history operators --format csv --out operators.csv
     """
-    return _answer(values, "operator", lambda questions: questions.operators(at=at or _now()))
+    moment = at or _now()
+    return _answer(
+        values,
+        "operator",
+        lambda questions: questions.operators(at=moment),
+        explain=lambda questions: _before_it_begins(questions, moment),
+    )
 
 
 @command.command("sql", short_help="Any question, as SQL over ready-made views.")
@@ -208,13 +224,20 @@ def _answer(
     ask: "Callable[[Questions], pyarrow.Table]",
     *,
     lines: "Lines | None" = None,
+    explain: "Callable[[Questions], str | None]" = lambda _: None,
 ) -> int:
-    """Ask, and write the answer as wanted; ``lines`` shows a row to a person, else as a table."""
+    """Ask, and write the answer as wanted; ``lines`` shows a row to a person, else as a table.
+
+    ``explain`` says why an empty answer is no answer.
+    """
     form, out = values["form"], values["out"]
     if form == "parquet" and out is None:
         raise CommandError("parquet goes to a file; name it with --out FILE")
     with _asking():
-        answer = ask(_open(values))
+        questions = _open(values)
+        answer = ask(questions)
+        if not answer.num_rows and (why := explain(questions)) is not None:
+            click.echo(f"danewatch: {why}", err=True)
     try:
         _write(answer, form, out, noun, lines, no_color=values["no_color"])
     except BrokenPipeError:
@@ -225,6 +248,24 @@ def _answer(
         place = error.filename or out or "standard output"
         raise CommandError(f"cannot write {place}: {error.strerror or error}") from error
     return EXIT_OK
+
+
+def _unknown(questions: "Questions", domain: str) -> str | None:
+    """Return that the history has nothing on ``domain``, which is not that it never changed."""
+    if questions.knows(domain):
+        return None
+    return f"{domain} was never checked as far as this history knows; look at the spelling"
+
+
+def _before_it_begins(questions: "Questions", moment: datetime) -> str | None:
+    """Return that nothing is known of a time before the first record."""
+    begin = questions.begins()
+    if begin is None or begin <= moment:
+        return None
+    return (
+        f"this history begins at {begin:%Y-%m-%d %H:%M:%S} UTC; what was at "
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC it does not know"
+    )
 
 
 def _transition_lines(row: "Mapping[str, Any]", style: "Style", width: int) -> "Iterator[Text]":
@@ -249,7 +290,7 @@ def _write(
         assert out is not None
         answers.write_parquet(Path(out), answer)
         return
-    stream = sys.stdout if out is None else open(out, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed below
+    stream = sys.stdout if out is None else answers.open_text(out)
     try:
         if form == "csv":
             answers.write_csv(stream, answer)
@@ -281,11 +322,11 @@ def _asking() -> Iterator[None]:
 
 
 def _open(values: dict[str, Any]) -> "Questions":
-    from exporters.history.questions import Questions
+    from exporters.history.questions import QuestionLimits, Questions
     from exporters.schema import TABLES
 
     directory = history_directory(values["directory"], values["config_file"])
-    questions = Questions(directory)
+    questions = Questions(directory, limits=QuestionLimits(answer_mib=values["max_mib"]))
     if not any((directory / table.name).is_dir() for table in TABLES):
         # "No failing domains" must not be read as good news about another directory.
         click.echo(

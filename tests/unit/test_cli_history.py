@@ -115,6 +115,71 @@ def test_the_configuration_may_name_the_history(
     assert "bank.example" in capsys.readouterr().out
 
 
+def test_what_the_history_cannot_know_is_said(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither that nothing failed before it began, nor that a name nobody checked never changed."""
+    place = ["--history", str(directory)]
+    for question in ("failing", "operators"):
+        assert run(["history", question, "--at", "2020-01-01T00:00:00Z", *place]) == 0
+        assert capsys.readouterr().err == (
+            "danewatch: this history begins at 2026-11-01 06:00:00 UTC; what was at "
+            "2020-01-01 00:00:00 UTC it does not know\n"
+        )
+    assert run(["history", "timeline", "bonk.example", *place]) == 0
+    said = capsys.readouterr()
+    assert said.out == "No transitions.\n"
+    assert said.err == (
+        "danewatch: bonk.example was never checked as far as this history knows; look at the "
+        "spelling\n"
+    )
+    assert run(["history", "failing", "--at", "2026-11-02T08:00:00Z", *place]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_json_is_json_whatever_was_asked(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No NaN (RFC 8259 §6), and no column lost whose name was there before."""
+    query = "SELECT 'nan'::DOUBLE AS a, 2 AS a, ['inf'::FLOAT] AS b, 3 AS a_2, 4 AS a"
+    place = ["--history", str(directory)]
+    assert run(["history", "sql", query, "--format", "json", *place]) == 0
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert found == {"a": None, "a_3": 2, "b": [None], "a_2": 3, "a_4": 4}
+    assert run(["history", "sql", query, "--format", "csv", *place]) == 0
+    assert capsys.readouterr().out == "a,a_3,b,a_2,a_4\r\nnan,2,[null],3,4\r\n"
+
+
+def test_an_answer_is_bounded(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With words, and an option to allow more."""
+    query = "SELECT repeat('x', 1000) AS x FROM range(3000)"
+    arguments = ["history", "sql", query, "--format", "csv", "--history", str(directory)]
+    assert run([*arguments, "--max-mib", "1"]) == 2
+    assert "larger than 1 MiB; ask for less" in capsys.readouterr().err
+    assert run([*arguments, "--max-mib", "4"]) == 0
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that somebody reads gets the answer; Parquet cannot go to either, and replaces none."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    arguments = ["history", "transitions", "--out", str(pipe), "--history", str(directory)]
+    assert run([*arguments, "--format", "csv"]) == 2
+    assert f"cannot write {pipe}: a pipe or socket that nobody reads" in capsys.readouterr().err
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run([*arguments, "--format", "csv"]) == 0
+    assert os.read(reader, 100).startswith(b"observed_at,")
+    os.close(reader)
+    assert run([*arguments, "--format", "parquet"]) == 2
+    assert pipe.is_fifo()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -75,8 +75,9 @@ class ConsoleFormatter(logging.Formatter):
         words = [f"{begin}{record.levelname.lower()}: {message}"]
         words += [f"{key}={_console_value(value)}" for key, value in _fields(record)]
         text = " ".join(words)
-        if record.exc_info:
-            lines = self.formatException(record.exc_info).split("\n")
+        traceback = _traceback_of(record, self)
+        if traceback:
+            lines = traceback.split("\n")
             text += "".join(f"\n    {escape_controls(line)}" for line in lines)
         return text
 
@@ -94,9 +95,15 @@ class JsonFormatter(logging.Formatter):
         }
         for key, value in _fields(record):
             entry.setdefault(key, _plain(value))
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+        traceback = _traceback_of(record, self)
+        if traceback:
+            entry["exception"] = traceback
         return json.dumps(entry)
+
+
+def _traceback_of(record: logging.LogRecord, formatter: logging.Formatter) -> str | None:
+    """Return the traceback of ``record``; that of a worker process comes as text."""
+    return formatter.formatException(record.exc_info) if record.exc_info else record.exc_text
 
 
 def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:

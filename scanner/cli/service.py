@@ -225,6 +225,7 @@ class Service:
             policy=watch_policy_of(config, self._limits.watch, pace=self._limits.pace),
             meter=self.meter,
             forget=lambda: scanners.current.forget(),
+            workers_fault=lambda: scanners.current.workers_fault(),
         )
 
     def _make_monitor(self, clock: WaitingClock, watch: SelfWatch) -> Monitor:

@@ -104,7 +104,7 @@ class Scanner:
     """Checks domains, one by one or a list of them.
 
     ``own_tests`` are what a service watches itself with (``scanner.run.selfwatch``), ``forget``
-    empties every cache.
+    empties every cache, and ``workers_fault`` tells why our own processes can make no check now.
     """
 
     def __init__(
@@ -115,12 +115,14 @@ class Scanner:
         prober: SharedProber,
         own_tests: OwnTests,
         forget: Callable[[], None],
+        workers_fault: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._vantage = vantage
         self._prober = prober
         self.own_tests = own_tests
         self.forget = forget
+        self.workers_fault = workers_fault
 
     async def self_test(self) -> SelfTest:
         """Return whether our own resolvers can be trusted, each finding with a remedy."""
@@ -225,6 +227,8 @@ async def open_scanner(
     """
     clock = clock or SystemClock()
     meter = meter or NullMeter()
+    if settings.workers > 1 and not isinstance(clock, SystemClock):
+        raise ValueError("worker processes live by the clock of the machine")
     shared_meter = meter if settings.workers == 1 else NullMeter()  # there the workers look
     async with (
         open_eyes(settings, clock=clock, meter=shared_meter) as eyes,
@@ -303,6 +307,7 @@ async def open_scanner(
             prober=prober,
             own_tests=own_tests,
             forget=forget_everything,
+            workers_fault=pool.resting if pool is not None else lambda: None,
         )
 
 

@@ -30,6 +30,8 @@ class BlindReason(StrEnum):
     """Domains that are known to be protected do not look so from here."""
     CLOCK_WRONG = "clock-wrong"
     """Signatures that are being made now do not fit our time."""
+    WORKERS_FAILED = "workers-failed"
+    """Our own worker processes keep ending."""
     MASS_LOSS_SUSPECTED = "mass-loss-suspected"
     """Very many domains got worse at once, with nothing in common but us."""
 

@@ -39,6 +39,7 @@ from scanner.model.ports import (
 )
 from scanner.model.verdict import Check
 from scanner.run.announce import count_check
+from scanner.run.checking import CannotCheckError
 from scanner.run.gate import Gate
 from scanner.run.ledger import Ledger, MonitorPolicy
 from scanner.run.outflow import Finished, Outflow, OutflowLimits, OutflowPorts
@@ -399,6 +400,8 @@ class Monitor:
                 finished = self._take(domain, flight.check, planned)
                 if finished is not None:
                     await self._outflow.put(finished)
+        except CannotCheckError:
+            self._retry(domain)
         except Exception as error:  # noqa: BLE001 - a bug in one check ends nothing else
             note_crash("check", error, self._ports.meter)
             self._retry(domain)

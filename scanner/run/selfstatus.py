@@ -12,6 +12,7 @@ Rules, and why each is as it is:
 - *Port 25.* Blind when it is blocked in a family and known to work in no other. Blocked in one
   family only, what fails in that family is inconclusive and nothing more.
 - *Canaries.* Blind when more than half of those that were judged failed: one may be ill itself.
+- *Workers.* Blind while our own processes, which make the checks, keep ending.
 - *Clock* and *mass loss* are decided in ``scanner.run.clocksanity`` and ``scanner.run.massloss``.
 - *Hysteresis.* Blind at once; seeing again after ``good_tests`` tests in a row without a reason.
 """
@@ -73,6 +74,8 @@ class SelfTestSeen:
     canaries: tuple[CanarySeen, ...] = ()
     egress: tuple[EgressSeen, ...] = ()
     clock: ClockJudgement = field(default_factory=ClockJudgement)
+    workers: str | None = None
+    """A sentence while our own worker processes keep ending."""
     mass_loss: str | None = None
     """A sentence while a mass loss is held for our own fault."""
 
@@ -115,6 +118,8 @@ def decide(
 
 def _reasons(seen: SelfTestSeen) -> Iterator[Blindness]:
     """Yield every reason to be blind, the first cause first."""
+    if seen.workers is not None:
+        yield _blind(BlindReason.WORKERS_FAILED, seen.workers)
     if seen.clock.ok is False:
         yield _blind(BlindReason.CLOCK_WRONG, seen.clock.sentence or "Our clock is wrong.")
     yield from _resolver_reasons(seen.resolvers)
@@ -237,6 +242,8 @@ REMEDIES = {
     "repair it or remove it from [self_test] canary_domains.",
     BlindReason.CLOCK_WRONG: "Set this machine's clock, and let NTP (chrony, systemd-timesyncd) "
     "keep it.",
+    BlindReason.WORKERS_FAILED: "Look into the log for how they end: for want of memory (the "
+    "kernel's log tells of that), or by a bug of ours. With [limits] workers = 1 there are none.",
     BlindReason.MASS_LOSS_SUSPECTED: "Wait: it resolves itself when tests of ourselves stay good. "
     "Canaries of your own ([self_test] canary_domains) make that fast.",
 }

@@ -66,6 +66,9 @@ _log = logging.getLogger("danewatch.selfwatch")
 HURRY_SHARE = 1 / 12
 """The least time from one test to the next, as a share of the interval: five seconds."""
 
+FAULT_SECONDS = 1.0
+"""How often it is looked whether our own processes work again, before a test has told."""
+
 
 class SelfTests(Protocol):
     """The tests of ourselves. None of them raises for anything the world does."""
@@ -149,9 +152,11 @@ class SelfWatch:
         meter: Meter | None = None,
         forget: Callable[[], None] = lambda: None,
         on_change: Callable[[SelfStatus], None] = lambda _: None,
+        workers_fault: Callable[[], str | None] = lambda: None,
     ) -> None:
         """``canaries`` are domains that must be protected. ``forget`` empties every cache: it is
-        called when we become blind and when we see again. ``on_change`` hears of both."""
+        called when we become blind and when we see again. ``on_change`` hears of both.
+        ``workers_fault`` tells at once why our own processes can make no checks."""
         self._tests = tests
         self._clock = clock
         self._canaries = tuple(canaries)
@@ -159,6 +164,7 @@ class SelfWatch:
         self._meter = meter or NullMeter()
         self._forget = forget
         self._on_change = on_change
+        self._workers_fault = workers_fault
         self._guard = MassLossGuard(self._policy.mass_loss)
         self._trial: _Trial | None = None
         self._controls = Controls()
@@ -187,7 +193,10 @@ class SelfWatch:
         if self._guard.suspicion is not None:
             return self._guard.suspicion
         if not self._status.blind:
-            return None
+            fault = self._workers_fault()
+            if fault is not None:
+                self._hurry.set()
+            return fault
         return " ".join(one.sentence for one in self._status.reasons) or "we cannot see"
 
     async def wait_open(self) -> None:
@@ -195,6 +204,8 @@ class SelfWatch:
         await trio.lowlevel.checkpoint()
         while self.closed() is not None:
             await self._opened.wait()
+            if self._workers_fault() is not None:  # until the test that was hurried on
+                await trio.sleep(FAULT_SECONDS)
 
     async def run(self) -> None:
         """Test ourselves for ever."""
@@ -399,6 +410,7 @@ class SelfWatch:
             canaries=seen,
             egress=egress,
             clock=clock,
+            workers=self._workers_fault(),
             mass_loss=self._guard.suspicion,
         )
 

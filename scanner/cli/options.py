@@ -331,6 +331,7 @@ def settings_from(options: Options, config: "Config") -> "Settings":
             tries=config.resolver.tries,
             total_timeout_seconds=config.resolver.total_timeout_seconds,
             max_in_flight=config.resolver.lookups_in_flight,
+            min_in_flight=config.resolver.least_lookups_in_flight,
         ),
         probe_limits=ProbeLimits(
             connect_seconds=config.smtp.connect_timeout_seconds,
@@ -339,16 +340,22 @@ def settings_from(options: Options, config: "Config") -> "Settings":
             handshake_seconds=config.smtp.handshake_timeout_seconds,
             total_seconds=config.smtp.total_timeout_seconds,
             other_pause_seconds=max(
-                ProbeLimits().other_pause_seconds, config.limits.seconds_between_probes
+                ProbeLimits().other_pause_seconds, config.limits.seconds_between_probes or 0.0
             ),
         ),
         sharing_limits=SharingLimits(
             max_concurrent=config.limits.probes_in_flight,
+            max_slow=config.limits.slow_probes_in_flight,
+            slow_after_seconds=config.limits.slow_after_seconds,
             max_per_network=config.limits.probes_per_network,
             min_gap_seconds=config.limits.seconds_between_probes,
+            network_per_second=config.limits.probes_per_network_per_second,
+            operator_per_second=config.limits.probes_per_operator_per_second,
         ),
         engine_limits=EngineLimits(
             domains_in_flight=config.limits.domains_in_flight,
+            slow_domains_in_flight=config.limits.slow_domains_in_flight,
+            slow_after_seconds=config.limits.slow_after_seconds,
             blind_patience_seconds=config.limits.blind_patience_seconds,
         ),
         routing_limits=RoutingLimits(

@@ -79,9 +79,9 @@ def service_settings(settings: Settings, config: Config, *, pace: float) -> Sett
         egress_policy=EgressPolicy(),
         sharing_limits=replace(
             sharing,
-            min_gap_seconds=sharing.min_gap_seconds / pace,
-            network_per_second=sharing.network_per_second * pace,
-            operator_per_second=sharing.operator_per_second * pace,
+            min_gap_seconds=(sharing.min_gap_seconds or 0.0) / pace,
+            network_per_second=(sharing.network_per_second or 0.0) * pace,
+            operator_per_second=(sharing.operator_per_second or 0.0) * pace,
         ),
         cache_limits=replace(settings.cache_limits, max_ttl=timedelta(seconds=max(fresh, 1.0))),
         clock_witnesses=tuple(Name(name) for name in config.self_test.clock_witnesses),

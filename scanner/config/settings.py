@@ -57,7 +57,16 @@ class ResolverSection(Section):
         at_most=300,
     )
     lookups_in_flight: int = setting(
-        500, "Lookups made at the same time.", at_least=1, at_most=10_000
+        500,
+        "Questions in flight to the resolvers while they keep up; more wait.",
+        at_least=1,
+        at_most=10_000,
+    )
+    least_lookups_in_flight: int = setting(
+        20,
+        "Questions in flight are halved while the resolvers begin to time out; never below this.",
+        at_least=1,
+        at_most=10_000,
     )
 
 
@@ -209,15 +218,36 @@ class LimitsSection(Section):
     )
     domains_in_flight: int = setting(
         200,
-        "Domains checked at the same time in a pass.",
+        "Domains checked at the same time, without those in the slow lane.",
         at_least=1,
         at_most=10_000,
     )
+    slow_after_seconds: float = setting(
+        5.0,
+        "A check or a connection that has taken so long waits for somebody slow: it moves to the "
+        "slow lane and holds up nobody.",
+        unit="seconds",
+        at_least=0.1,
+        at_most=3_600,
+    )
+    slow_domains_in_flight: int = setting(
+        1_000,
+        "Domains in the slow lane at the same time; 0 is no such lane.",
+        at_least=0,
+        at_most=100_000,
+    )
     probes_in_flight: int = setting(
         200,
-        "SMTP connections open at the same time.",
+        "SMTP connections open at the same time, without those in the slow lane.",
         at_least=1,
         at_most=10_000,
+    )
+    slow_probes_in_flight: int = setting(
+        1_000,
+        "SMTP connections in the slow lane at the same time, most of them not answered yet; "
+        "0 is no such lane.",
+        at_least=0,
+        at_most=100_000,
     )
     probes_per_network: int = setting(
         8,
@@ -225,10 +255,29 @@ class LimitsSection(Section):
         at_least=1,
         at_most=1_000,
     )
-    seconds_between_probes: float = setting(
-        0.0,
+    probes_per_network_per_second: float | None = setting(
+        None,
+        "SMTP connections a second to one IPv4 /24 or IPv6 /48, after the first 8; 0 is no bound.",
+        shown_default="0 in a pass, 2 in the service",
+        example="5",
+        at_least=0,
+        at_most=10_000,
+    )
+    probes_per_operator_per_second: float | None = setting(
+        None,
+        "SMTP connections a second to the mail hosts of one parent domain, after the first 16; "
+        "0 is no bound.",
+        shown_default="0 in a pass, 4 in the service",
+        example="10",
+        at_least=0,
+        at_most=10_000,
+    )
+    seconds_between_probes: float | None = setting(
+        None,
         "From the end of one SMTP connection to an address to the beginning of the next; where it "
         "leaves a probe no time for its second connection (both_algorithms), none is made.",
+        shown_default="0 in a pass, 1 in the service",
+        example="10",
         unit="seconds",
         at_least=0,
         at_most=3_600,

@@ -69,8 +69,9 @@ class SharingLimits:
     """A probe that has taken so long moves over."""
     max_per_network: int = 8
     """Probes at a time to one IPv4 /24 or IPv6 /48, the blocks one operator usually has."""
-    min_gap_seconds: float = 0.0
-    """From the end of one probe of an address to the beginning of the next."""
+    min_gap_seconds: float | None = None
+    """From the end of one probe of an address to the beginning of the next; None is none, and what
+    a service chooses (``service_limits``)."""
     max_kept_results: int = 20_000
     """Results remembered for the rest of the pass; the least recently used go first."""
     max_kept_octets: int = 134_217_728
@@ -83,30 +84,40 @@ class SharingLimits:
     """How long a result serves others, from the beginning of its probe."""
     failures_fresh_seconds: float = math.inf
     """The same for a probe that did not reach TLS."""
-    network_per_second: float = 0.0
-    """Connections to one network; 0 is no bound beside those above."""
+    network_per_second: float | None = None
+    """Connections to one network; 0 is no bound beside those above, None likewise, but for a
+    service."""
     network_burst: int = 8
-    operator_per_second: float = 0.0
-    """Connections to the hosts of one operator, by the parent domain of the host name."""
+    operator_per_second: float | None = None
+    """Connections to the hosts of one operator, by the parent domain of the host name; as above."""
     operator_burst: int = 16
     backoff: BackoffLimits = field(default_factory=BackoffLimits)
+
+
+SERVICE_GAP_SECONDS = 1.0
+SERVICE_NETWORK_PER_SECOND = 2.0
+SERVICE_OPERATOR_PER_SECOND = 4.0
 
 
 def service_limits(limits: SharingLimits, *, fresh_seconds: float = 300.0) -> SharingLimits:
     """Return ``limits`` with the manners of a service that comes back every hour.
 
-    Rates: 10,000 domains an hour are 3 probes a second over all, so even an operator that serves
-    half of them is reached in time. Failures are looked at afresh after a minute, the least time
-    between two looks that confirm each other.
+    What was chosen stands; this is for what was not. Rates: 10,000 domains an hour are 3 probes a
+    second over all, so even an operator that serves half of them is reached in time. Failures are
+    looked at afresh after a minute, the least time between two looks that confirm each other.
     """
     return replace(
         limits,
         fresh_seconds=fresh_seconds,
         failures_fresh_seconds=min(60.0, fresh_seconds),
-        min_gap_seconds=max(limits.min_gap_seconds, 1.0),
-        network_per_second=2.0,
-        operator_per_second=4.0,
+        min_gap_seconds=_chosen(limits.min_gap_seconds, SERVICE_GAP_SECONDS),
+        network_per_second=_chosen(limits.network_per_second, SERVICE_NETWORK_PER_SECOND),
+        operator_per_second=_chosen(limits.operator_per_second, SERVICE_OPERATOR_PER_SECOND),
     )
+
+
+def _chosen(value: float | None, usual: float) -> float:
+    return usual if value is None else value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,12 +177,12 @@ class SharedProber:
         )
         self._addresses: Gates[str] = Gates(1)
         self._networks: Gates[_Network] = Gates(self._limits.max_per_network)
-        self._rests = Rests(self._limits.min_gap_seconds)
+        self._rests = Rests(self._limits.min_gap_seconds or 0.0)
         self._network_rates: Buckets[_Network] = Buckets(
-            per_second=self._limits.network_per_second, burst=self._limits.network_burst
+            per_second=self._limits.network_per_second or 0.0, burst=self._limits.network_burst
         )
         self._operator_rates: Buckets[Name] = Buckets(
-            per_second=self._limits.operator_per_second, burst=self._limits.operator_burst
+            per_second=self._limits.operator_per_second or 0.0, burst=self._limits.operator_burst
         )
         self._probes = 0
         self._shared = 0

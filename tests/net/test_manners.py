@@ -193,8 +193,15 @@ class TestFreshness:
         )
         assert (limits.max_per_network, limits.min_gap_seconds) == (3, 7.0)
         assert (limits.fresh_seconds, limits.failures_fresh_seconds) == (30.0, 30.0)
-        assert limits.network_per_second > 0
-        assert limits.operator_per_second > 0
+        assert (limits.network_per_second, limits.operator_per_second) == (2.0, 4.0)
+
+    def test_a_service_keeps_the_rates_it_was_given(self) -> None:
+        """Also none at all, which 0 says."""
+        given = SharingLimits(min_gap_seconds=0.0, network_per_second=0.0, operator_per_second=50.0)
+        limits = service_limits(given)
+        assert limits.min_gap_seconds == 0
+        assert (limits.network_per_second, limits.operator_per_second) == (0, 50)
+        assert service_limits(SharingLimits()).min_gap_seconds == 1.0
 
 
 class TestBackoff:

@@ -211,6 +211,7 @@ def test_every_setting_of_the_file_reaches_the_scanner(
         tries = 2
         total_timeout_seconds = 4
         lookups_in_flight = 5
+        least_lookups_in_flight = 3
         [validation]
         sha1 = "validate"
         sha1_ds = "insecure"
@@ -239,6 +240,11 @@ def test_every_setting_of_the_file_reaches_the_scanner(
         probes_in_flight = 13
         probes_per_network = 14
         seconds_between_probes = 15
+        slow_after_seconds = 19
+        slow_domains_in_flight = 20
+        slow_probes_in_flight = 21
+        probes_per_network_per_second = 22
+        probes_per_operator_per_second = 23
         mx_hosts = 16
         addresses_per_host = 17
         blind_patience_seconds = 18
@@ -265,7 +271,7 @@ def test_every_setting_of_the_file_reaches_the_scanner(
     assert settings.dnssec_policy.sha1_ds is Sha1Policy.INSECURE
     dns, probe = settings.dns_limits, settings.probe_limits
     assert (dns.try_timeout_seconds, dns.tries) == (1, 2)
-    assert (dns.total_timeout_seconds, dns.max_in_flight) == (4, 5)
+    assert (dns.total_timeout_seconds, dns.max_in_flight, dns.min_in_flight) == (4, 5, 3)
     assert (probe.connect_seconds, probe.greeting_seconds) == (6, 7)
     assert (probe.reply_seconds, probe.handshake_seconds, probe.total_seconds) == (8, 9, 10)
     assert settings.timeout_seconds == 11
@@ -274,6 +280,10 @@ def test_every_setting_of_the_file_reaches_the_scanner(
     sharing = settings.sharing_limits
     assert (sharing.max_concurrent, sharing.max_per_network) == (13, 14)
     assert (sharing.min_gap_seconds, probe.other_pause_seconds) == (15, 15)
+    assert (sharing.slow_after_seconds, sharing.max_slow) == (19, 21)
+    assert (sharing.network_per_second, sharing.operator_per_second) == (22, 23)
+    assert settings.engine_limits.slow_after_seconds == 19
+    assert settings.engine_limits.slow_domains_in_flight == 20
     assert settings.routing_limits.max_mx_hosts == 16
     assert settings.routing_limits.max_addresses_per_host == 17
 

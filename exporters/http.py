@@ -279,8 +279,10 @@ class MetricsServer:
     # /probe
 
     async def _probe(self, request: Request) -> Response:
+        if not request.query_params.get("target"):
+            return _sentence(400, "name the domain to check, as in /probe?target=example.org")
         try:
-            target = parse_domain(request.query_params.get("target", ""))
+            target = parse_domain(request.query_params["target"])
         except InvalidNameError as error:
             return _sentence(400, f"target: {error}")
         if not self._probe_any_domain and not await self._in_thread(

@@ -1,8 +1,13 @@
 """``danewatch config``: say what is wrong with a configuration file, or show a whole one."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from scanner.cli.errors import EXIT_OK, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from scanner.config import Config
 
 
 @click.group("config", short_help="Look at configuration files.")
@@ -45,10 +50,23 @@ def check(file: str) -> int:
         if result.problem_count or not result.targets:
             click.echo(_trouble(shown, result.problem_count))
             return EXIT_USAGE
-        click.echo(f"{shown}: no mistakes, {len(result.targets):,} targets")
+        click.echo(f"{shown}: no mistakes, {len(result.targets):,} targets{_for_monitor(config)}")
         return EXIT_OK
-    click.echo(f"{shown}: no mistakes")
+    click.echo(f"{shown}: no mistakes{_for_monitor(config)}")
     return EXIT_OK
+
+
+def _for_monitor(config: "Config") -> str:
+    """Return what the service needs beside what a lone check or a scan does."""
+    lacks = [
+        name
+        for name, value in (
+            ("[targets] files", config.targets.files),
+            ("[history] directory", config.history.directory),
+        )
+        if not value
+    ]
+    return f"; for danewatch monitor it lacks {' and '.join(lacks)}" if lacks else ""
 
 
 def _trouble(file: str, count: int) -> str:

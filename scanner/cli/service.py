@@ -149,6 +149,7 @@ class Service:
             await monitor_ended.wait()
             await self._keep_row(self._rows.stopped(clock.now(), targets=len(self._chosen)))
             await trio.to_thread.run_sync(self._write_what_is_left)
+            _log.info("stopped")
             self.ended.set()
             nursery.cancel_scope.cancel()
 
@@ -306,8 +307,9 @@ class Service:
             await trio.sleep(self._loaded.config.targets.watch_seconds / self._limits.pace)
             async with self._reloading:
                 change = await trio.to_thread.run_sync(self._targets.look)
-                if change is not None:
-                    self._take_targets(change)
+                refused = None if change is None else self._take_targets(change)
+                if refused is not None:
+                    _log.error("the new target list is refused, the old one stays: %s", refused)
 
     def _take_targets(self, change: TargetChange) -> str | None:
         """Watch the new list; return why not, when it is refused."""
@@ -318,7 +320,6 @@ class Service:
         self.meter.put(OwnMetric.TARGETS_LOAD_PROBLEMS, change.loaded.problem_count)
         self.meter.put(OwnMetric.TARGETS_SHRINK_REFUSED, float(change.refused is not None))
         if change.refused is not None:
-            _log.error("the new target list is refused, the old one stays: %s", change.refused)
             return change.refused
         self._choose()
         self.monitor.set_targets(self._chosen)
@@ -372,7 +373,7 @@ class Service:
             )
         change = await trio.to_thread.run_sync(partial(self._targets.look, confirmed=True))
         refused = None if change is None else self._take_targets(change)
-        return () if refused is None else (refused,)
+        return () if refused is None else (f"the old target list stays: {refused}",)
 
     def _note_reload(self, *, worked: bool) -> None:
         assert self._clock is not None

@@ -1,5 +1,6 @@
 """The reference tables of ``docs/configuration.md``, written from the declarations."""
 
+import textwrap
 from enum import Enum
 from typing import Any, get_args
 
@@ -7,6 +8,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from scanner.config.settings import Config
+
+
+MAX_COLUMNS = 100
+"""Of a line of the example, which is read in a terminal."""
 
 
 def reference() -> str:
@@ -36,9 +41,20 @@ def example() -> str:
         for key, value in model.model_fields.items():
             extra = _extra(value)
             shown = extra.get("example") or _toml(value.default)
-            lines += [f"# {value.description}", f"#{key} = {shown}"]
+            lines += [*_comment(value.description or ""), f"#{key} = {shown}"]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        MAX_COLUMNS,
+        initial_indent="# ",
+        subsequent_indent="# ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _row(key: str, field: FieldInfo) -> str:

@@ -272,7 +272,9 @@ class Monitor:
                 due.append((domain, resumed_due(entry, now=now, cadence=cadence, late=late)))
         self._schedule = Schedule(due)
         self._retain()
-        _log.info("watching %d domains", len(self._targets), extra={"known": len(entries)})
+        _log.info(
+            "watching %d domains, %d of them checked before", len(self._targets), len(entries)
+        )
 
     async def _check_until_stopped(self, task_status: "trio.TaskStatus[None]") -> None:
         async with trio.open_nursery() as checks:

@@ -35,10 +35,14 @@ def show(status: SelfStatus, meter: Meter, *, before: SelfStatus | None) -> None
         put(OwnMetric.CANARY_OK, _gauge(good), canary=canary)
 
 
-def tell(status: SelfStatus) -> None:
-    """Write the one line about a change; while blind, one for each reason."""
+def tell(status: SelfStatus, *, before: SelfStatus | None) -> None:
+    """Write the one line about a change; while blind, one for each reason.
+
+    The end of blindness is as loud as a warning; to see from the start on is no news.
+    """
     if not status.blind:
-        _log.warning("we can see: checks are made and believed")
+        level = logging.INFO if before is None else logging.WARNING
+        _log.log(level, "we can see: checks are made and believed")
         return
     for one in status.reasons:
         _log.error(

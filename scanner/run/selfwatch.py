@@ -539,7 +539,7 @@ class SelfWatch:
             self._forget()
         self._status = status
         if changed or (status.blind and reasons_changed):
-            tell(status)
+            tell(status, before=before)
         for notice in status.notices:
             if before is None or notice not in before.notices:
                 _log.warning("self-test: %s", notice)

@@ -354,6 +354,13 @@ class TestProbe:
         assert answer.headers["content-type"] == "application/json"
         assert json.loads(answer.body)["schema"] == "danewatch.check/1"
 
+    @pytest.mark.parametrize("question", ["/probe", "/probe?target=", "/probe?debug=true"])
+    def test_without_a_target_it_says_how_to_name_one(self, serve: Serve, question: str) -> None:
+        """Not that an empty name is no domain."""
+        answer = serve().ask(question)
+        assert answer.status == 400
+        assert answer.body == b"name the domain to check, as in /probe?target=example.org\n"
+
     def test_others_are_refused_unless_any_domain_is_allowed(self, serve: Serve) -> None:
         """Otherwise whoever reaches the page sends this machine anywhere."""
         assert serve().ask("/probe?target=other.example").status == 403

@@ -207,6 +207,7 @@ class TestGate:
             "we can see: checks are made and believed",
         ]
         assert caplog.records[1].reason == "resolver-down"  # type: ignore[attr-defined]
+        assert [caplog.records[n].levelname for n in (0, 3)] == ["INFO", "WARNING"]
         assert [status.blind for status in scene.changes] == [False, True, False]
 
     async def test_the_metrics_follow(self, autojump_clock) -> None:

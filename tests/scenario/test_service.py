@@ -202,6 +202,19 @@ async def test_a_list_that_shrinks_by_itself_is_refused(tmp_path: Path) -> None:
         await w.until("metrics", r"^danewatch_targets_shrink_refused 0(\.0)?$")
 
 
+async def test_a_reload_that_fails_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log as in the answer."""
+    async with world(tmp_path) as w, w.service():
+        w.write_targets()
+        status, text = await w.fetch("-/reload", method="POST")
+        sentence = "the old target list stays: the new target lists name no domain"
+        assert (status, text) == (500, f"{sentence}\n")
+        told = [record.getMessage() for record in caplog.records]
+        assert [one for one in told if "name no domain" in one] == [f"reload: {sentence}"]
+
+
 async def test_what_is_wrong_with_a_list_is_told_from_the_start(tmp_path: Path) -> None:
     """Not only once the list changes."""
     async with world(tmp_path) as w:
@@ -304,6 +317,7 @@ def test_the_command_obeys_signals(tmp_path: Path) -> None:
                     rest = list(log)
                     assert service.wait(60) == 0
                     assert any("info: stopping: no new checks" in line for line in rest)
+                    assert rest[-1].endswith("info: stopped\n")
                     assert not any("Traceback" in line for line in rest)
                 finally:
                     service.kill()

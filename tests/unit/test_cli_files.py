@@ -73,13 +73,18 @@ def test_many_problems_are_cut_with_their_number(
 
 
 def test_good_configuration_ends_with_zero(lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its target lists are read too."""
+    """Its target lists are read too; what the service would refuse is said."""
     (lists / "plain.toml").write_text("")
     assert run(["config", "check", "plain.toml"]) == 0
     (lists / "lists.toml").write_text('targets.files = ["good.txt"]')
     assert run(["config", "check", "lists.toml"]) == 0
+    (lists / "whole.toml").write_text('targets.files = ["good.txt"]\nhistory.directory = "h"')
+    assert run(["config", "check", "whole.toml"]) == 0
+    lacks = "; for danewatch monitor it lacks"
     assert capsys.readouterr().out == (
-        "plain.toml: no mistakes\nlists.toml: no mistakes, 2 targets\n"
+        f"plain.toml: no mistakes{lacks} [targets] files and [history] directory\n"
+        f"lists.toml: no mistakes, 2 targets{lacks} [history] directory\n"
+        "whole.toml: no mistakes, 2 targets\n"
     )
 
 

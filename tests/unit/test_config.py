@@ -349,6 +349,7 @@ def test_example_shows_every_setting_and_loads(tmp_path: Path) -> None:
     """The printed example is right as it stands, and with every setting switched on."""
     text = example()
     assert load(tmp_path, text) == Config()
+    assert max(map(len, text.splitlines())) <= 100
     switched_on = text.replace("\n#", "\n").replace("\n ", "\n# ")
     config = load(tmp_path, switched_on)
     assert config.resolver.servers

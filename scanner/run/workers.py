@@ -17,8 +17,9 @@ Rules:
 - A worker that ends, or answers no pings, is killed, reaped and replaced. Only then are its checks
   and probes begun again by others. So nothing is lost, made twice or at two places at a time.
 - Whatever was being done when a worker ended may have ended it. What was there ``suspect_after``
-  times is done one at a time, beside what is above suspicion; the one that is there once more is
-  given up: a check that is inconclusive by our own fault, a probe that failed by a bug of ours.
+  times is done one at a time in a process of its own, so that no other is harmed; what ends that
+  one too is given up: a check that is inconclusive by our own fault, a probe that failed by a bug
+  of ours.
 - Processes that keep ending are not replaced for ever: after ``max_ends`` in ``ends_seconds`` no
   check can be made for ``rest_seconds`` (CannotCheckError): a pass ends, a service is blind.
 """
@@ -74,6 +75,8 @@ class WorkerLimits:
     """Ends of workers that something was there for, after which it is done one at a time."""
     suspects: int = 10_000
     """Probes remembered as having been there; the oldest go first."""
+    suspect_seconds: float = 3_600.0
+    """After so long a probe is above suspicion again: its server may have been changed."""
     max_ends: int = 20
     max_first_ends: int = 4
     """The same while none has come to work yet: something is wrong with the installation."""
@@ -100,11 +103,14 @@ class PoolPorts:
 class _Worker:
     """One process that works."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, *, for_suspects: bool) -> None:
         self.process = process
+        self.for_suspects = for_suspects
         self.link: Link
         self.checks = 0
         """Checks it makes now."""
+        self.suspect_probes = 0
+        """Connections it makes now that may end it."""
         self.done = 0
         self.ready = trio.Event()
         self.crowded = False
@@ -135,7 +141,9 @@ class WorkerPool:
         self._rests_because = ""
         self._checks_in_turn = trio.Lock()
         self._probes_in_turn = trio.Lock()
-        self._suspects: OrderedDict[_ProbeKey, int] = OrderedDict()
+        self._suspects_seen = trio.Event()
+        self._suspects: OrderedDict[_ProbeKey, tuple[int, float]] = OrderedDict()
+        """How many ends of workers a probe was there at, and when the last was."""
 
     # --- what it is for --------------------------------------------------------------------------
 
@@ -144,12 +152,12 @@ class WorkerPool:
         ends = 0
         while True:
             async with self._in_turn(self._checks_in_turn, ends):
-                worker = await self._least_busy()
+                worker = await self._worker_for(ends)
                 worker.checks += 1
                 try:
                     check = await worker.link.call("check", Target(domain=target.domain))
                 except LinkLostError:
-                    ends += 1
+                    ends += not worker.suspect_probes  # it would be them
                 except (RemoteFailureError, FrameError) as error:
                     return self._given_up(target, f"internal error in a worker process: {error}")
                 else:
@@ -170,13 +178,14 @@ class WorkerPool:
         """Return what one connection saw (``Prober``), made by the worker that asked for it."""
         key = (host, address.address, sni, both_algorithms)
         while True:
-            ends = self._suspects.get(key, 0)
+            ends = self._ends_at(key)
             if ends > self._limits.suspect_after:
                 return self._not_probed(host, address, sni)
             async with self._in_turn(self._probes_in_turn, ends):
                 worker = _asking.get()
-                if worker is None or worker.link.lost:
-                    worker = await self._least_busy()
+                if worker is None or worker.link.lost or self._is_suspect(ends):
+                    worker = await self._worker_for(ends)
+                worker.suspect_probes += self._is_suspect(ends)
                 try:
                     seen = await worker.link.call("probe", host, address, sni, both_algorithms)
                 except LinkLostError:
@@ -186,6 +195,8 @@ class WorkerPool:
                 finally:
                     if worker.link.lost:
                         self._suspect(key)
+                    else:
+                        worker.suspect_probes -= self._is_suspect(ends)
                 self._suspects.pop(key, None)
                 assert isinstance(seen, AddressObservation)
                 return seen
@@ -223,14 +234,17 @@ class WorkerPool:
         try:
             async with trio.open_nursery() as nursery:
                 for _ in range(self._count):
-                    nursery.start_soon(self._keep_one, shared)
-                await self._least_busy()
+                    nursery.start_soon(self._keep_one, shared, False)
+                nursery.start_soon(self._keep_one, shared, True)
+                await self._worker_for(0)
                 task_status.started()
         finally:
             self._ports.meter.put(OwnMetric.WORKER_PROCESSES, None)
 
-    async def _keep_one(self, shared: Prober) -> None:
-        """Have one process work, and another when it ends."""
+    async def _keep_one(self, shared: Prober, for_suspects: bool) -> None:
+        """Have one process work, and another when it ends; that for suspects once there are any."""
+        if for_suspects:
+            await self._suspects_seen.wait()
         limits = self._limits
         backoff = Backoff(limits.restart_first_seconds, limits.restart_longest_seconds)
         while True:
@@ -240,14 +254,13 @@ class WorkerPool:
             except OSError as error:
                 self._note_end(f"a worker process cannot be started: {error}")
             else:
-                if await self._live(process, shared):
+                if await self._live(_Worker(process, for_suspects=for_suspects), shared):
                     backoff.reset()
             self._ports.meter.count(OwnMetric.WORKER_RESTARTS)
             await trio.sleep(backoff.next())
 
-    async def _live(self, process: Process, shared: Prober) -> bool:
-        """Work with ``process`` until it has ended; return whether it has done anything."""
-        worker = _Worker(process)
+    async def _live(self, worker: _Worker, shared: Prober) -> bool:
+        """Work with ``worker`` until it has ended; return whether it has done anything."""
 
         async def shared_probe(
             host: Name, address: HostAddress, sni: Name, both_algorithms: bool
@@ -256,7 +269,7 @@ class WorkerPool:
             return await shared.probe(host, address, sni, both_algorithms=both_algorithms)
 
         worker.link = Link(
-            process.stream,
+            worker.process.stream,
             serves={"shared_probe": shared_probe},
             hears={
                 "ready": partial(self._join, worker),
@@ -274,7 +287,7 @@ class WorkerPool:
                 problem = str(error)
             nursery.cancel_scope.cancel()
         self._note_end(
-            f"worker process {process.pid} is replaced: {problem or _how_it_ended(worker)}"
+            f"worker process {worker.process.pid} is replaced: {problem or _how_it_ended(worker)}"
         )
         return worker.done > 0
 
@@ -343,26 +356,42 @@ class WorkerPool:
 
     # --- helpers ---------------------------------------------------------------------------------
 
-    async def _least_busy(self) -> _Worker:
+    async def _worker_for(self, ends: int) -> _Worker:
+        """Return the least busy worker for what was there at so many ends."""
+        suspect = self._is_suspect(ends)
+        if suspect:
+            self._suspects_seen.set()
         while True:
             because = self.resting()
             if because is not None:
                 raise CannotCheckError(because)
-            if self._workers:
-                return min(self._workers, key=_checks_of)
+            fitting = [worker for worker in self._workers if worker.for_suspects is suspect]
+            if fitting:
+                return min(fitting, key=_checks_of)
             await self._changed.wait()
+
+    def _is_suspect(self, ends: int) -> bool:
+        return ends >= self._limits.suspect_after
 
     @asynccontextmanager
     async def _in_turn(self, lock: trio.Lock, ends: int) -> AsyncIterator[None]:
         """Let pass at once, or one at a time what was there when processes ended."""
-        if ends < self._limits.suspect_after:
+        if not self._is_suspect(ends):
             yield
             return
         async with lock:
             yield
 
+    def _ends_at(self, key: _ProbeKey) -> int:
+        ends, last = self._suspects.get(key, (0, math.inf))
+        return ends if trio.current_time() < last + self._limits.suspect_seconds else 0
+
     def _suspect(self, key: _ProbeKey) -> None:
-        self._suspects[key] = self._suspects.pop(key, 0) + 1
+        ends = self._ends_at(key) + 1
+        self._suspects.pop(key, None)
+        self._suspects[key] = ends, trio.current_time()
+        if ends > self._limits.suspect_after:
+            _log.error("%s at %s is given up: workers end while it is probed", key[0], key[1])
         if len(self._suspects) > self._limits.suspects:
             self._suspects.popitem(last=False)
 
@@ -410,10 +439,11 @@ class WorkerPool:
         self._changed = trio.Event()
 
     def _crowded(self) -> bool:
-        return bool(self._workers) and all(worker.crowded for worker in self._workers)
+        return any(worker.crowded for worker in self._workers)
 
     def _put_alive(self) -> None:
-        self._ports.meter.put(OwnMetric.WORKER_PROCESSES, len(self._workers))
+        works = sum(not worker.for_suspects for worker in self._workers)
+        self._ports.meter.put(OwnMetric.WORKER_PROCESSES, works)
 
 
 def _checks_of(worker: _Worker) -> int:

@@ -530,6 +530,23 @@ async def test_a_mail_server_that_ends_workers_is_given_up_for_all_its_domains(
     assert len({one.address for one in world.answers if one.error is None}) == 20
 
 
+async def test_a_mail_server_that_was_given_up_is_tried_again_after_an_hour(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It may have another certificate by then."""
+    deadly = True
+    world = Probing(deadly=lambda _: deadly)
+    async with world.pool(count=1, sharing=SharingLimits(fresh_seconds=60.0)) as pool:
+        await check_all(pool, 1)
+        deadly = False
+        await check_all(pool, 1)
+        await trio.sleep(3_700)
+        await check_all(pool, 1)
+    errors = [one.error for one in world.answers]
+    assert errors[-1] is None
+    assert set(errors[:-1]) == {ProbeError.INTERNAL}
+
+
 async def test_a_probe_that_nobody_in_particular_asked_for_is_made_by_any_worker(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -5,14 +5,20 @@ root's empty label, so that the tuple order *is* the canonical order, an ancesto
 and comparing costs what comparing tuples costs. The root is ``()``.
 """
 
+from functools import lru_cache
+
 from scanner.model.names import MAX_LABEL_OCTETS, Name, labels_of, name_from_labels
 
 CanonicalName = tuple[bytes, ...]
+
+REMEMBERED_NAMES = 8_192
+"""Names kept in other forms; the few names of a domain are looked at several times each."""
 
 WILDCARD = b"*"
 """The label of a wildcard (RFC 4592 §2.1.1)."""
 
 
+@lru_cache(maxsize=REMEMBERED_NAMES)
 def canonical(name: Name) -> CanonicalName:
     """Return ``name``, a valid ``Name``, in canonical form."""
     if name == ".":
@@ -27,6 +33,7 @@ def name_of(labels: CanonicalName) -> Name:
     return name_from_labels(labels[::-1])
 
 
+@lru_cache(maxsize=REMEMBERED_NAMES)
 def wire_form(labels: CanonicalName) -> bytes:
     """Return the uncompressed lower-case wire form (RFC 4034 §6.2)."""
     return b"".join([_LENGTHS[len(label)] + label for label in reversed(labels)]) + b"\x00"

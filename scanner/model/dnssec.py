@@ -54,7 +54,7 @@ DNSSEC_PROTOCOL = 3  # RFC 4034 §2.1.2
 OPT_OUT = 0x01  # RFC 5155 §3.1.2.1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Ds:
     """DS RDATA (RFC 4034 §5.1)."""
 
@@ -64,7 +64,7 @@ class Ds:
     digest: bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Dnskey:
     """DNSKEY RDATA (RFC 4034 §2.1), with its key tag (appendix B) and the RDATA it came from."""
 
@@ -134,7 +134,7 @@ class Rrsig:
     ttl: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Soa:
     """What is read of an SOA: MINIMUM limits how long a denial holds (RFC 2308 §5)."""
 
@@ -142,7 +142,7 @@ class Soa:
     minimum: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class NsecRecord:
     """One NSEC record (RFC 4034 §4), its signature already verified when a proof sees it.
 
@@ -159,7 +159,7 @@ class NsecRecord:
     wildcard_expanded: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Nsec3Record:
     """One NSEC3 record (RFC 5155 §3), its signature already verified when a proof sees it.
 
@@ -258,7 +258,7 @@ class ProofResult(StrEnum):
     NOT_PROVEN = "not-proven"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Proof:
     """The result of one denial proof.
 

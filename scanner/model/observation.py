@@ -137,7 +137,7 @@ class Lookup:
         """Whether this is a lookup error in the sense of RFC 7672 §2.1.1."""
         return (
             self.outcome not in ANSWERS
-            or self.status in (DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE)
+            or self.status in _DOUBTFUL
             or self.own_fault is not None
         )
 
@@ -157,6 +157,7 @@ class Lookup:
         return self.outcome in (LookupOutcome.NODATA, LookupOutcome.NXDOMAIN) and not self.is_error
 
 
+_DOUBTFUL = frozenset({DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE})
 ANSWERS = frozenset({LookupOutcome.DATA, LookupOutcome.NODATA, LookupOutcome.NXDOMAIN})
 
 

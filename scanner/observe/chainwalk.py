@@ -21,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
@@ -46,6 +46,7 @@ from scanner.model.dnssec import (
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.observation import ExtendedError, Lookup, Question, Record
 from scanner.model.ports import Clock, Resolver
+from scanner.model.record import maker
 from scanner.model.registry_dnssec import dnssec_info
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
 from scanner.observe.dnsserver import ServerAddress
@@ -54,6 +55,14 @@ from scanner.observe.rawfetch import RawFetcher
 from scanner.observe.turnstile import SharedEvent
 from scanner.wire.dnsframe import MalformedResponseError, RawRecord
 from scanner.wire.dnsrdata import CLASS_IN, TYPE_CODES, read_record
+
+# Enumeration members by another name: reading one of its class takes ten times as long.
+_SECURE: Final = DnssecStatus.SECURE
+_INSECURE: Final = DnssecStatus.INSECURE
+_DELEGATION: Final = LinkKind.DELEGATION
+_make_lookup = maker(Lookup)
+_make_path = maker(Path)
+_make_validation = maker(Validation)
 
 _DOUBTFUL = frozenset({DnssecStatus.BOGUS, DnssecStatus.INDETERMINATE})
 _OWN_LIMIT = "more queries than are allowed for one question"
@@ -277,18 +286,21 @@ class ValidatingResolver:
         top = canonical(anchor.zone)
         now = self._now()
         key = (True, top)
-        steps = [self._kept(key, now) or await self._step(key, anchor, None, spent)]
+        step = self._kept(key, now) or await self._step(key, anchor, None, spent)
+        steps = [step]
+        cuts = 0
         for depth in range(len(top) + 1, len(name) + 1):
-            zone = steps[-1].zone
+            zone = step.zone
             if zone is None:
                 break
-            if _cuts(steps) >= self._policy.max_zone_cuts:
+            if cuts >= self._policy.max_zone_cuts:
                 steps.append(self._too_deep(name[:depth], zone))
                 break
             key = (False, name[:depth])
             step = self._kept(key, now) or await self._step(key, None, zone, spent)
             steps.append(step)
-        return Path(steps=tuple(steps))
+            cuts += step.link.kind is _DELEGATION
+        return _make_path(steps=tuple(steps))
 
     async def _step(
         self, key: _Key, anchor: Anchor | None, parent: TrustedZone | None, spent: _Spent
@@ -298,9 +310,7 @@ class ValidatingResolver:
             self._joins += 1
             if flight.done is None:
                 flight.done = SharedEvent()  # most flights nobody joins
-            with trio.move_on_at(spent.until) as scope:
-                await flight.done.wait()
-            if scope.cancelled_caught:
+            if not await flight.done.wait_until(spent.until):
                 raise _OutOfTimeError
             if flight.step is not None:
                 return flight.step
@@ -411,7 +421,7 @@ class ValidatingResolver:
     def _too_deep(self, name: CanonicalName, parent: TrustedZone) -> Step:
         link = ChainLink(
             zone=name_of(name),
-            kind=LinkKind.DELEGATION,
+            kind=_DELEGATION,
             status=DnssecStatus.INDETERMINATE,
             reason=DnssecReason.WORK_LIMIT,
             parent=parent.name,
@@ -429,7 +439,7 @@ class ValidatingResolver:
             outcome, detail = LookupOutcome.MALFORMED, "no record has valid RDATA"
         if detail is None and answer.findings and answer.status in _DOUBTFUL:
             detail = _telling(answer)
-        return Validation(
+        return _make_validation(
             question=question,
             validated_at=self._now(),
             status=answer.status,
@@ -475,7 +485,7 @@ def lookup_of(validation: Validation) -> Lookup:
     status: DnssecStatus | None = validation.status
     if not answered and status is not DnssecStatus.BOGUS and not _chain_failed(validation):
         status = None  # no reply, no status: RFC 7672 §2.1.1 treats it as a failed lookup
-    return Lookup(
+    return _make_lookup(
         question=validation.question,
         outcome=LookupOutcome.SERVFAIL if doubtful and answered else validation.outcome,
         status=status,
@@ -538,7 +548,7 @@ def _needs_confirmation(answer: Answer) -> bool:
 
     Steps confirm themselves, and silence has been waited for several times over already.
     """
-    if answer.status is DnssecStatus.SECURE or answer.status is DnssecStatus.INSECURE:
+    if answer.status is _SECURE or answer.status is _INSECURE:
         return False
     if answer.own_fault is not None:
         return False
@@ -559,11 +569,7 @@ def _earliest_expiry(rrsets: Sequence[CheckedRRset]) -> datetime | None:
         for check in rrset.signatures
         if check.reason is None and check.checked
     ]
-    return min(ends, default=None)
-
-
-def _cuts(steps: Sequence[Step]) -> int:
-    return len([step for step in steps if step.link.kind is LinkKind.DELEGATION])
+    return min(ends) if ends else None
 
 
 def _read_records(question: Question, data: RRset | None) -> tuple[tuple[Record, ...], int]:

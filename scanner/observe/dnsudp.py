@@ -21,7 +21,8 @@ from scanner.model.observation import Question
 from scanner.observe.dnsserver import NOTHING_LISTENS, DnsLimits, OwnSideError, ServerAddress
 from scanner.observe.dnsstatistics import Counters
 from scanner.observe.inflight import InFlight, random_below
-from scanner.wire.dnsmsg import Reply, build_query, decode_response
+from scanner.wire.dnsmsg import Reply, decode_response
+from scanner.wire.dnsquery import query_about, question_octets
 from scanner.wire.usualreply import decode_usual
 
 DATAGRAM_OCTETS = 4096  # read at most; we announce 1232, and longer ones come out malformed
@@ -61,7 +62,10 @@ class UdpPool:
         self, question: Question, until: float, *, checking_disabled: bool
     ) -> Reply | None:
         """Like ``ask``, but return None when no reply has come by ``until``."""
-        got = await self.exchange_until(question, until, checking_disabled=checking_disabled)
+        asked = question_octets(question)
+        got = await self._exchange_until(
+            question, asked, until, checking_disabled=checking_disabled
+        )
         if got is None:
             return None
         query_id, wire = got
@@ -74,32 +78,34 @@ class UdpPool:
 
         Raises MalformedResponseError, OwnSideError.
         """
-        got = await self.exchange_until(question, until, checking_disabled=True)
+        asked = question_octets(question)
+        got = await self._exchange_until(question, asked, until, checking_disabled=True)
         if got is None:
             return None
         query_id, wire = got
-        return decode_usual(question, query_id=query_id, wire=wire, server=self._name)
+        return decode_usual(question, query_id=query_id, wire=wire, server=self._name, asked=asked)
 
     async def exchange(self, question: Question, *, checking_disabled: bool) -> tuple[int, bytes]:
         """Like ``ask``, but return the id that was sent and the reply's octets, unread."""
         sock = self._pick_socket()
-        query_id = sock.in_flight.reserve(question)
+        asked = question_octets(question)
+        query_id = sock.in_flight.reserve(question, asked)
         try:
-            await sock.send(self._query(question, query_id, checking_disabled))
+            await sock.send(self._query(asked, query_id, checking_disabled))
             self._counters.count_query(question.rdtype, stream=False)
             reply = await sock.in_flight.wait(query_id)
         finally:
             sock.release(query_id)
         return query_id, reply
 
-    async def exchange_until(
-        self, question: Question, until: float, *, checking_disabled: bool
+    async def _exchange_until(
+        self, question: Question, asked: bytes, until: float, *, checking_disabled: bool
     ) -> tuple[int, bytes] | None:
         """Like ``exchange``, but return None when no reply has come by ``until``."""
         sock = self._pick_socket()
-        query_id = sock.in_flight.reserve(question)
+        query_id = sock.in_flight.reserve(question, asked)
         try:
-            wire = self._query(question, query_id, checking_disabled)
+            wire = self._query(asked, query_id, checking_disabled)
             if not sock.send_at_once(wire):
                 with trio.move_on_at(until) as scope:
                     await sock.send(wire)
@@ -111,9 +117,9 @@ class UdpPool:
             sock.release(query_id)
         return None if reply is None else (query_id, reply)
 
-    def _query(self, question: Question, query_id: int, checking_disabled: bool) -> bytes:
-        return build_query(
-            question,
+    def _query(self, asked: bytes, query_id: int, checking_disabled: bool) -> bytes:
+        return query_about(
+            asked,
             query_id=query_id,
             checking_disabled=checking_disabled,
             payload=self._limits.payload_octets,

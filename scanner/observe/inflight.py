@@ -59,7 +59,8 @@ def random_below(limit: int) -> int:
 class _Waiting:
     """One question in flight; ``asked`` are its octets, to be compared with those that come back.
 
-    It is ``settled`` once there is a reply, a failure, or no more time.
+    It is ``settled`` once there is a reply, a failure, or no more time. ``due`` is when to give up
+    (``scanner.observe.deadlines.Wait``), never once it is settled.
     """
 
     question: Question
@@ -68,25 +69,14 @@ class _Waiting:
     wire: bytes | None = None
     failure: Failure | None = None
     settled: bool = False
-    until: float = math.inf
-
-    @property
-    def due(self) -> float:
-        """When to give up (``scanner.observe.deadlines.Wait``)."""
-        return math.inf if self.settled else self.until
+    due: float = math.inf
 
     def settle(self, wire: bytes | None, failure: Failure | None) -> None:
         """Take the outcome, none for "no more time", and wake the task that waits."""
-        self.wire, self.failure, self.settled = wire, failure, True
+        self.wire, self.failure, self.settled, self.due = wire, failure, True, math.inf
         if self.task is not None:
             trio.lowlevel.reschedule(self.task)
             self.task = None
-
-    def outcome(self) -> bytes | None:
-        """Return the reply, None for "no more time". Raises the failure."""
-        if self.failure is not None:
-            raise self.failure()
-        return self.wire
 
     def expire(self) -> None:
         """End without a reply."""
@@ -111,20 +101,22 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def reserve(self, question: Question) -> int:
+    def reserve(self, question: Question, asked: bytes | None = None) -> int:
         """Return a random id that no other question in flight here has (RFC 5452 §9.1).
 
-        Raises what ``close`` was given.
+        ``asked`` are the octets of the question, for who has them at hand. Raises what ``close``
+        was given.
         """
         if self._closed is not None:
             raise self._closed()
-        query_id = random_below(ID_COUNT)
+        query_id = _random_numbers.take()
         while query_id in self._waiting:
-            query_id = random_below(ID_COUNT)
-        try:
-            asked = question_octets(question)
-        except UnencodableNameError:
-            asked = b""  # nothing can be sent, so nothing comes back
+            query_id = _random_numbers.take()
+        if asked is None:
+            try:
+                asked = question_octets(question)
+            except UnencodableNameError:
+                asked = b""  # nothing can be sent, so nothing comes back
         self._waiting[query_id] = _Waiting(question, asked)
         return query_id
 
@@ -132,7 +124,7 @@ class InFlight:
         """Forget the question; its id may be used again."""
         waiting = self._waiting.pop(query_id, None)
         if waiting is not None:
-            waiting.wire, waiting.settled = None, True
+            waiting.wire, waiting.settled, waiting.due = None, True, math.inf
 
     async def wait(self, query_id: int) -> bytes:
         """Return the response to the question with this id.
@@ -150,11 +142,13 @@ class InFlight:
             await trio.lowlevel.checkpoint()
         else:
             if until < math.inf:
-                waiting.until = until
+                waiting.due = until
                 deadlines().add(waiting)
             waiting.task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(waiting.abort)
-        return waiting.outcome()
+        if waiting.failure is not None:
+            raise waiting.failure()
+        return waiting.wire
 
     def deliver(self, wire: bytes) -> bool:
         """Give ``wire`` to the task that waits for it; return whether there was one.

@@ -13,10 +13,14 @@ has no time left, and another domain in flight would only make them longer: then
 each pass. Where nobody has to wait, passing costs a comparison.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import trio
+
+from scanner.observe.deadlines import deadlines
 
 AT_ONCE = 8
 """Tasks let on for each pass of the loop; each works for about a millisecond before it waits."""
@@ -132,6 +136,36 @@ class SharedEvent:
             await trio.lowlevel.checkpoint()
             return
         await _stand_in(self._waiting)
+
+    async def wait_until(self, moment: float) -> bool:
+        """Return True once it is set, or False at ``moment`` (trio's clock) if it is not."""
+        if self._is_set:
+            await trio.lowlevel.checkpoint()
+            return True
+        patience = _Patience(trio.lowlevel.current_task(), moment)
+        deadlines().add(patience)
+        try:
+            await _stand_in(self._waiting)
+        finally:
+            patience.due = math.inf
+        return not patience.expired
+
+
+@dataclass(eq=False, slots=True)
+class _Patience:
+    """One task's wait in a line (``scanner.observe.deadlines.Wait``)."""
+
+    task: trio.lowlevel.Task
+    due: float
+    expired: bool = False
+
+    def expire(self) -> None:
+        """Take the task out of its line, unless it is about to go on anyway."""
+        line: _Line | None = self.task.custom_sleep_data  # none once it was let on
+        if line is not None and line.pop(self.task, self) is None:
+            self.expired = True
+            trio.lowlevel.reschedule(self.task)
+        self.due = math.inf
 
 
 async def _stand_in(line: _Line) -> None:

@@ -53,7 +53,7 @@ class CacheStatistics:
     in_flight: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
     lookup: Lookup
     kept_from: datetime
@@ -137,14 +137,17 @@ class CachingResolver:
     async def _ask(self, question: Question) -> Lookup:
         flight = _Flight()
         self._flights[question] = flight
+        found: Lookup | None = None
         try:
-            flight.lookup = await self._resolver.lookup(question)
-            if self._flights.get(question) is flight:
-                self._remember(question, flight.lookup)
-            return flight.lookup
+            found = await self._resolver.lookup(question)
+            return found
         finally:
             if self._flights.get(question) is flight:
+                # Not after ``forget_all``: what was asked before it is not to be remembered.
                 del self._flights[question]
+                if found is not None:
+                    self._remember(question, found)
+            flight.lookup = found
             if flight.done is not None:
                 flight.done.set()
 
@@ -162,11 +165,15 @@ class CachingResolver:
     def _remember(self, question: Question, lookup: Lookup) -> None:
         lifetime = self._lifetime(lookup)
         octets = estimated_octets(lookup)
-        if lifetime <= timedelta(0) or octets > self._limits.max_octets:
+        if lifetime <= _NO_TIME or octets > self._limits.max_octets:
             return
         now = self._clock.now()
-        self._drop(question)
-        self._entries[question] = _Entry(lookup, now, now + lifetime, octets)
+        entry = _Entry(lookup, now, now + lifetime, octets)
+        before = self._entries.setdefault(question, entry)
+        if before is not entry:
+            self._octets -= before.octets
+            self._entries[question] = entry
+            self._entries.move_to_end(question)
         self._octets += octets
         while (
             len(self._entries) > self._limits.max_entries or self._octets > self._limits.max_octets
@@ -176,11 +183,11 @@ class CachingResolver:
 
     def _lifetime(self, lookup: Lookup) -> timedelta:
         if lookup.own_fault is not None:
-            return timedelta(0)
+            return _NO_TIME
         if lookup.is_error:
             return self._limits.error_ttl
         # No TTL means that nothing allows to keep it (RFC 2308 §5: a denial without SOA).
-        return min(timedelta(seconds=lookup.ttl_seconds or 0), self._limits.max_ttl)
+        return min(timedelta(0, lookup.ttl_seconds or 0), self._limits.max_ttl)
 
     def _drop(self, question: Question) -> None:
         entry = self._entries.pop(question, None)
@@ -193,6 +200,7 @@ class CachingResolver:
             self._on_request(hit)
 
 
+_NO_TIME = timedelta(0)
 _ENTRY_OCTETS = 1_000  # a Lookup with its Question and strings, measured on CPython 3.11
 _RECORD_OCTETS = 200
 
@@ -207,4 +215,6 @@ def estimated_octets(lookup: Lookup) -> int:
         elif isinstance(record, OtherRecord):
             size += len(record.text)
     size += _RECORD_OCTETS * len(lookup.aliases)
-    return size + sum(_RECORD_OCTETS + len(error.text) for error in lookup.extended_errors)
+    for error in lookup.extended_errors:
+        size += _RECORD_OCTETS + len(error.text)
+    return size

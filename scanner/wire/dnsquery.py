@@ -35,8 +35,20 @@ def build_query(
     RD=1; AD=1, which asks for the AD bit (RFC 6840 §5.7); EDNS with DO=1, so that signatures and
     their expiry are seen. ``checking_disabled`` sets CD. Raises UnencodableNameError.
     """
+    return query_about(
+        question_octets(question),
+        query_id=query_id,
+        checking_disabled=checking_disabled,
+        payload=payload,
+    )
+
+
+def query_about(
+    asked: bytes, *, query_id: int, checking_disabled: bool, payload: int = PAYLOAD_OCTETS
+) -> bytes:
+    """Return the query whose question section is ``asked``, as ``build_query`` does."""
     head, tail = _around_question(checking_disabled, payload)
-    return query_id.to_bytes(2) + head + question_octets(question) + tail
+    return query_id.to_bytes(2) + head + asked + tail
 
 
 @lru_cache(maxsize=8)

@@ -36,6 +36,7 @@ from scanner.model.dnssec import (
 )
 from scanner.model.names import MAX_LABEL_OCTETS, MAX_NAME_OCTETS, Name, name_from_labels
 from scanner.model.observation import Question
+from scanner.model.record import maker
 from scanner.wire.dnsframe import (
     MalformedResponseError,
     RawRecord,
@@ -96,6 +97,13 @@ Beside these there is NAPTR, whose names come after three strings. HINFO, in the
 no name, and A6 is historic (RFC 6563).
 """
 _TYPE_NAPTR = 35
+
+
+_make_ds = maker(Ds)
+_make_dnskey = maker(Dnskey)
+_make_soa = maker(Soa)
+_make_nsec = maker(NsecRecord)
+_make_nsec3 = maker(Nsec3Record)
 
 
 def decode_signed(
@@ -318,20 +326,23 @@ def _parse(
     owner: Name, labels: CanonicalName, rdtype: int, rdatas: Sequence[bytes]
 ) -> tuple[Parsed, ...]:
     """Return what can be read of ``rdatas``; what cannot is left out."""
+    found: list[Parsed | None]
     if rdtype == TYPE_NSEC:
-        return tuple(filter(None, (_parse_nsec(owner, labels, rdata) for rdata in rdatas)))
-    if rdtype == TYPE_NSEC3:
-        return tuple(filter(None, (_parse_nsec3(owner, labels, rdata) for rdata in rdatas)))
-    parse = _PARSERS.get(rdtype)
-    if parse is None:
-        return ()
-    return tuple(parsed for parsed in map(parse, rdatas) if parsed is not None)
+        found = [_parse_nsec(owner, labels, rdata) for rdata in rdatas]
+    elif rdtype == TYPE_NSEC3:
+        found = [_parse_nsec3(owner, labels, rdata) for rdata in rdatas]
+    else:
+        parse = _PARSERS.get(rdtype)
+        if parse is None:
+            return ()
+        found = [parse(rdata) for rdata in rdatas]
+    return tuple([parsed for parsed in found if parsed is not None])
 
 
 def _parse_ds(rdata: bytes) -> Ds | None:
     if len(rdata) < 5:
         return None
-    return Ds(
+    return _make_ds(
         key_tag=int.from_bytes(rdata[:2]),
         algorithm=rdata[2],
         digest_type=rdata[3],
@@ -343,7 +354,7 @@ def parse_dnskey(rdata: bytes) -> Dnskey | None:
     """Return the DNSKEY in this RDATA (RFC 4034 §2.1); None when it has no key in it."""
     if len(rdata) < 5:
         return None
-    return Dnskey(
+    return _make_dnskey(
         flags=int.from_bytes(rdata[:2]),
         protocol=rdata[2],
         algorithm=rdata[3],
@@ -360,7 +371,8 @@ def _parse_soa(rdata: bytes) -> Soa | None:
         return None
     if len(rdata) - after != 20:
         return None
-    return Soa(serial=int.from_bytes(rdata[after : after + 4]), minimum=int.from_bytes(rdata[-4:]))
+    serial = int.from_bytes(rdata[after : after + 4])
+    return _make_soa(serial=serial, minimum=int.from_bytes(rdata[-4:]))
 
 
 def _after_name(rdata: bytes, start: int) -> int:
@@ -396,7 +408,7 @@ def _parse_nsec(owner: Name, labels: CanonicalName, rdata: bytes) -> NsecRecord 
         types = parse_type_bitmap(rdata[after:])
     except MalformedResponseError:
         return None
-    return NsecRecord(
+    return _make_nsec(
         owner=owner,
         owner_labels=labels,
         next_labels=tuple(label.lower() for label in reversed(following)),
@@ -418,7 +430,7 @@ def _parse_nsec3(owner: Name, labels: CanonicalName, rdata: bytes) -> Nsec3Recor
         types = parse_type_bitmap(rdata[hash_end:])
     except MalformedResponseError:
         return None
-    return Nsec3Record(
+    return _make_nsec3(
         owner=owner,
         zone_labels=labels[:-1],
         owner_hash=_base32hex(labels[-1]),

@@ -11,11 +11,13 @@ Where the time goes otherwise, and what is done instead:
     a tuple for every record, then groups of them    one walk, groups as they come
 """
 
+import re
 import struct
 
 from scanner.model.dnssec import RRset, Rrsig, SignedMessage
 from scanner.model.names import Name
 from scanner.model.observation import Question
+from scanner.model.record import maker
 from scanner.wire.dnsframe import HEADER_OCTETS
 from scanner.wire.dnsnames import KnownNames, NameForms, OddNameError, name_forms, read_raw_name
 from scanner.wire.dnsquery import question_octets
@@ -52,6 +54,14 @@ _PARSED_TYPES = frozenset(
     {TYPE_DS, TYPE_DNSKEY, TYPE_SOA, TYPE_CNAME, TYPE_DNAME, TYPE_NSEC, TYPE_NSEC3}
 )
 _OPT_AT_ROOT = b"\x00" + TYPE_OPT.to_bytes(2)
+_OPT_ALONE = re.compile(re.escape(_OPT_AT_ROOT) + rb".{6}\x00\x00", re.DOTALL)
+"""An OPT record without options (RFC 6891 §6.1.2)."""
+_EXTENDED_RCODE_AT = 5  # after root, type and class
+
+
+_make_message = maker(SignedMessage)
+_make_rrset = maker(RRset)
+_make_rrsig = maker(Rrsig)
 
 
 class _OddError(Exception):
@@ -59,14 +69,21 @@ class _OddError(Exception):
 
 
 def decode_usual(
-    question: Question, *, query_id: int, wire: bytes, server: str = ""
+    question: Question,
+    *,
+    query_id: int,
+    wire: bytes,
+    server: str = "",
+    asked: bytes | None = None,
 ) -> SignedMessage:
     """Return the record sets of ``wire``, a reply to ``question``, as ``decode_signed`` does.
+
+    ``asked`` are the octets of the question, for who has them at hand.
 
     Raises MalformedResponseError, and nothing else.
     """
     try:
-        return _decode(question, query_id, wire, server)
+        return _decode(question, query_id, wire, server, asked or question_octets(question))
     except (_OddError, OddNameError, IndexError, struct.error):
         return decode_signed(question, query_id=query_id, wire=wire, server=server)
 
@@ -75,11 +92,13 @@ _Key = tuple[Name, int]
 _Group = tuple[NameForms, list[int], list[bytes]]
 """Owner, TTLs and RDATA of the records of one owner and type."""
 _Signatures = dict[_Key, list[Rrsig]]
+_NOTHING: dict[_Key, _Group] = {}
 
 
-def _decode(question: Question, query_id: int, wire: bytes, server: str) -> SignedMessage:
+def _decode(
+    question: Question, query_id: int, wire: bytes, server: str, asked: bytes
+) -> SignedMessage:
     number, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(wire)
-    asked = question_octets(question)
     start = HEADER_OCTETS + len(asked)
     usual = flags & (_USUAL_FLAGS | _UNUSUAL_FLAGS) == _USUAL_FLAGS
     if not usual or number != query_id or questions != 1 or wire[HEADER_OCTETS:start] != asked:
@@ -92,8 +111,11 @@ def _decode(question: Question, query_id: int, wire: bytes, server: str) -> Sign
     signatures: _Signatures = {}
     answer, position = _read_section(wire, start, answers, known, signatures)
     authority, position = _read_section(wire, position, authorities, known, signatures)
-    edns, extended_rcode = _read_opt(wire, position, additionals, known)
-    return SignedMessage(
+    if additionals == 1 and _OPT_ALONE.fullmatch(wire, position):
+        edns, extended_rcode = True, wire[position + _EXTENDED_RCODE_AT]
+    else:
+        edns, extended_rcode = _read_opt(wire, position, additionals, known)
+    return _make_message(
         question=question,
         question_labels=forms.labels,
         rcode=flags & _RCODE | extended_rcode << 4,
@@ -109,6 +131,8 @@ def _read_section(
     wire: bytes, position: int, count: int, known: KnownNames, signatures: _Signatures
 ) -> tuple[dict[_Key, _Group], int]:
     """Return the records by owner and type, and the offset after them; RRSIGs go aside."""
+    if not count:
+        return _NOTHING, position
     groups: dict[_Key, _Group] = {}
     size = len(wire)
     for _ in range(count):
@@ -165,7 +189,7 @@ def _read_rrsig(wire: bytes, start: int, end: int, ttl: int) -> Rrsig:
     if after > end or after - position > 255:
         raise _OddError
     signer = name_forms(wire[position:after])
-    return Rrsig(
+    return _make_rrsig(
         type_covered=covered,
         algorithm=algorithm,
         labels=count,
@@ -204,22 +228,24 @@ def _canonical_rdata(wire: bytes, start: int, end: int, rdtype: int, known: Know
 
 
 def _rrsets(groups: dict[_Key, _Group], signatures: _Signatures) -> tuple[RRset, ...]:
-    return tuple([_rrset(key, group, signatures) for key, group in groups.items()])
-
-
-def _rrset(key: _Key, group: _Group, signatures: _Signatures) -> RRset:
-    owner, ttls, found = group
-    rdtype = key[1]
-    rdatas = tuple(sorted(set(found)) if len(found) > 1 else found)
-    return RRset(
-        owner=owner.name,
-        owner_labels=owner.labels,
-        rdtype=rdtype,
-        ttl=min(ttls),
-        rdatas=rdatas,
-        rrsigs=tuple(signatures.get(key, ())),
-        parsed=_parse(owner.name, owner.labels, rdtype, rdatas) if rdtype in _PARSED_TYPES else (),
-    )
+    rrsets: list[RRset] = []
+    for key, (owner, ttls, found) in groups.items():
+        rdtype = key[1]
+        alone = len(found) == 1
+        rdatas = tuple(found if alone else sorted(set(found)))
+        parsed = rdtype in _PARSED_TYPES
+        rrsets.append(
+            _make_rrset(
+                owner=owner.name,
+                owner_labels=owner.labels,
+                rdtype=rdtype,
+                ttl=ttls[0] if alone else min(ttls),
+                rdatas=rdatas,
+                rrsigs=tuple(signatures.get(key, ())),
+                parsed=_parse(owner.name, owner.labels, rdtype, rdatas) if parsed else (),
+            )
+        )
+    return tuple(rrsets)
 
 
 def _read_opt(wire: bytes, position: int, count: int, known: KnownNames) -> tuple[bool, int]:

@@ -149,3 +149,52 @@ async def test_who_begins_and_is_cancelled_takes_nobody_with_it() -> None:
             scopes[29].cancel()
     assert set(begun) >= set(range(29))
     assert len(turnstile()) == 0
+
+
+async def test_who_waits_until_a_moment_is_let_on_or_goes(autojump_clock: object) -> None:
+    """True where it was set in time, also beforehand; False at the moment, and no later."""
+    event, ended = SharedEvent(), dict[str, tuple[bool, float]]()
+
+    async def wait(name: str, seconds: float) -> None:
+        was_set = await event.wait_until(trio.current_time() + seconds)
+        ended[name] = was_set, trio.current_time() - begun
+
+    begun = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, "patient", 10.0)
+        nursery.start_soon(wait, "hurried", 2.0)
+        await trio.sleep(5.0)
+        event.set()
+    await wait("late", 1.0)
+    await trio.sleep(20.0)  # the patient one's moment has passed
+    assert {name: was_set for name, (was_set, _) in ended.items()} == {
+        "hurried": False,
+        "patient": True,
+        "late": True,
+    }
+    assert abs(ended["hurried"][1] - 2.0) < 0.1
+    assert abs(ended["patient"][1] - 5.0) < 0.1
+
+
+async def test_who_is_let_on_at_his_last_moment_goes_on_once(autojump_clock: object) -> None:
+    """The line was left already when the time is up; and the cancelled leave it too."""
+    event, ended = SharedEvent(), list[bool]()
+
+    async def wait(seconds: float) -> None:
+        ended.append(await event.wait_until(trio.current_time() + seconds))
+
+    async def set_it() -> None:
+        await trio.sleep(1.0)
+        event.set()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4 * AT_ONCE):
+            nursery.start_soon(wait, 1.0)
+        nursery.start_soon(set_it)
+    assert len(ended) == 4 * AT_ONCE
+    other = SharedEvent()
+    with trio.move_on_after(1) as scope:
+        await other.wait_until(trio.current_time() + 5.0)
+    assert scope.cancelled_caught
+    await trio.sleep(10.0)
+    other.set()

@@ -4,10 +4,13 @@ The record sets come with canonical RDATA, sorted and distinct, so what is left 
 owner, the type, the class and the Original TTL in front of each.
 """
 
+import struct
+
 from scanner.model.canonical import WILDCARD, CanonicalName, wire_form
 from scanner.model.dnssec import RRset, Rrsig
 
-_CLASS_IN = b"\x00\x01"
+_CLASS_IN = 1
+_TYPE_CLASS_TTL = struct.Struct("!HHI")
 
 
 def label_count(owner: CanonicalName) -> int:
@@ -27,14 +30,11 @@ def signed_owner(rrset: RRset, rrsig: Rrsig) -> CanonicalName:
 
 def signing_input(rrset: RRset, rrsig: Rrsig) -> bytes:
     """Return what ``rrsig`` signs, if it is over ``rrset``."""
-    head = b"".join(
-        (
-            wire_form(signed_owner(rrset, rrsig)),
-            rrset.rdtype.to_bytes(2),
-            _CLASS_IN,
-            rrsig.original_ttl.to_bytes(4),
-        )
-    )
+    owner = wire_form(signed_owner(rrset, rrsig))
+    head = owner + _TYPE_CLASS_TTL.pack(rrset.rdtype, _CLASS_IN, rrsig.original_ttl)
+    if len(rrset.rdatas) == 1:
+        (rdata,) = rrset.rdatas
+        return b"".join((rrsig.header, head, len(rdata).to_bytes(2), rdata))
     parts = [rrsig.header]
     for rdata in rrset.rdatas:
         parts += (head, len(rdata).to_bytes(2), rdata)

@@ -17,8 +17,9 @@ Rules
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from scanner.judge.dnssec.findings import Values, finding
 from scanner.model.dnssec import (
@@ -32,7 +33,7 @@ from scanner.model.dnssec import (
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.dnssec_words import algorithm_name
 from scanner.model.names import Name
-from scanner.model.record import record
+from scanner.model.record import maker, record
 from scanner.model.vocabulary import DnssecStatus
 
 TYPE_DS = 43
@@ -102,6 +103,9 @@ class SigningHabit:
     least_left: timedelta | None = None
 
 
+_NO_HABIT = SigningHabit()
+
+
 def learn(
     habit: SigningHabit, before: Span, seen_at: datetime, after: Span, now: datetime
 ) -> SigningHabit:
@@ -121,8 +125,8 @@ def learn(
 class ZoneHabits:
     """The habits of one zone: its keys are often signed elsewhere and at other times."""
 
-    keys: SigningHabit = field(default_factory=SigningHabit)
-    data: SigningHabit = field(default_factory=SigningHabit)
+    keys: SigningHabit = _NO_HABIT
+    data: SigningHabit = _NO_HABIT
 
     def of(self, rdtype: int) -> SigningHabit:
         """Return the habit that record sets of this type follow."""
@@ -180,13 +184,39 @@ def forecast_zone(
     if link.kind is LinkKind.NO_CUT or link.status is not DnssecStatus.SECURE:
         return ()
     chosen = policy or _USUAL_POLICY
+    found = _signatures(link.zone, signed, habits or ZoneHabits(), now=now, policy=chosen)
+    if _stands_still(link, signed):
+        return tuple(found)
     return (
-        *_signatures(link.zone, signed, habits or ZoneHabits(), now=now, policy=chosen),
+        *found,
         *_delegation_change(link),
         *_algorithm_change(link),
         *_idle_keys(link, signed),
         *_out_of_use(link, signed, chosen),
     )
+
+
+def _stands_still(link: ChainLink, signed: Sequence[Signed]) -> bool:
+    """Return whether one key signs everything, is announced, and is not of a kind to go.
+
+    As with the many zones that are signed online; of those nothing can be changing.
+    """
+    if len(link.dnskeys) != 1:
+        return False
+    (key,) = link.dnskeys
+    just_it = {(key.key_tag, key.algorithm)}
+    return (
+        key.is_zone_key
+        and not key.is_revoked
+        and key.algorithm not in _RSA
+        and key.algorithm not in DEPRECATED_ALGORITHMS
+        and {(ds.key_tag, ds.algorithm) for ds in link.ds} == just_it
+        and {one.key for one in signed} - _NO_KEY <= just_it
+        and _signing(link) <= just_it
+    )
+
+
+_NO_KEY = frozenset({None})
 
 
 def signed_by_zone(validation: Validation) -> dict[Name, tuple[Signed, ...]]:
@@ -199,6 +229,8 @@ def signed_by_zone(validation: Validation) -> dict[Name, tuple[Signed, ...]]:
     return {zone: tuple(rrsets.values()) for zone, rrsets in by_zone.items()}
 
 
+_make_signed = maker(Signed)
+_make_span = maker(Span)
 _DATES = frozenset({DnssecReason.RRSIG_EXPIRED, DnssecReason.RRSIG_NOT_YET_VALID})
 
 
@@ -209,16 +241,19 @@ def signed_of(rrset: CheckedRRset) -> Signed:
         for one in rrset.signatures
         if one.checked and (one.reason is None or one.reason in _DATES)
     ]
-    best = max(counting, key=lambda one: (one.reason is None, one.expiration), default=None)
-    keys = frozenset((one.rrsig.key_tag, one.rrsig.algorithm) for one in rrset.signatures)
-    if best is None:
+    if not counting:
+        keys = frozenset([(one.rrsig.key_tag, one.rrsig.algorithm) for one in rrset.signatures])
         return Signed(owner=rrset.owner, rdtype=rrset.rdtype, keys=keys)
-    return Signed(
+    best = counting[0]
+    if len(counting) > 1:
+        best = max(counting, key=lambda one: (one.reason is None, one.expiration))
+    key = (best.rrsig.key_tag, best.rrsig.algorithm)
+    return _make_signed(
         owner=rrset.owner,
         rdtype=rrset.rdtype,
-        keys=keys,
-        key=(best.rrsig.key_tag, best.rrsig.algorithm),
-        span=Span(inception=best.inception, expiration=best.expiration),
+        keys=frozenset([(one.rrsig.key_tag, one.rrsig.algorithm) for one in rrset.signatures]),
+        key=key,
+        span=_make_span(inception=best.inception, expiration=best.expiration),
         good=best.reason is None,
     )
 
@@ -237,7 +272,8 @@ def _signatures(
         for one in signed
         if one.span is not None and one.good and one.span.expiration > now
     ]
-    for _, span, one in sorted(running, key=lambda found: found[0]):
+    running.sort(key=_FIRST)
+    for _, span, one in running:
         left = span.expiration - now
         reason, usual = None, _habit_broken(habits.of(one.rdtype), left, policy)
         if span.share_left(now) < policy.least_share_left:
@@ -248,6 +284,9 @@ def _signatures(
             values = _signature_values(one, span, now, usual)
             yield finding(reason, zone=zone, owner=one.owner, rdtype=one.rdtype, values=values)
             return
+
+
+_FIRST = itemgetter(0)
 
 
 def _signature_values(signed: Signed, span: Span, now: datetime, usual: timedelta | None) -> Values:

@@ -10,8 +10,9 @@ Rules
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
 
 from scanner.judge.budget import Budget
 from scanner.judge.dnssec.algorithms import SIGNATURE_OCTETS, LoadedKey, Verdict, is_supported
@@ -21,8 +22,15 @@ from scanner.judge.dnssec.zone import TrustedZone
 from scanner.model.canonical import name_of
 from scanner.model.dnssec import REVOKE, CheckedRRset, RRset, Rrsig, SignatureCheck
 from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.record import maker
 from scanner.model.vocabulary import DnssecStatus
 
+_make_check = maker(SignatureCheck)
+_make_checked = maker(CheckedRRset)
+# Enumeration members by another name: reading one of its class takes ten times as long.
+_SECURE: Final = DnssecStatus.SECURE
+_GOOD: Final = Verdict.GOOD
+_HALF = MAX_SERIAL_SECONDS // 2
 _TYPE_DS = 43
 _TYPE_DNSKEY = 48
 
@@ -71,23 +79,16 @@ class VerificationMemo:
             self._entries.popitem(last=False)
 
 
-@dataclass(slots=True)
-class _Tried:
-    """What was paid for one record set."""
-
-    left: int
-    cut_short: bool = False
-
-
 class Verifier:
     """Checks record sets at one moment, within the bounds of one answer or one delegation."""
 
     __slots__ = (
+        "_cut_short",
         "_failures",
+        "_left",
         "_memo",
         "_seconds",
         "_verifications",
-        "_whole_second",
         "hashes",
         "now",
         "policy",
@@ -101,10 +102,11 @@ class Verifier:
         self.policy = policy
         self.hashes = Budget(policy.max_nsec3_hashes)
         self._seconds = int(now.timestamp())
-        self._whole_second = datetime.fromtimestamp(self._seconds, UTC)
         self._memo = memo
         self._verifications = 0
         self._failures = 0
+        self._left = 0  # verifications that may still be paid for the record set in hand
+        self._cut_short = False  # whether one of it was not, or whether keys were left out
 
     @property
     def verifications(self) -> int:
@@ -119,14 +121,14 @@ class Verifier:
         """
         if len(rrset.rdatas) > self.policy.max_rrs_per_rrset:
             return self._failed(rrset, zone, DnssecReason.WORK_LIMIT, [])
-        tried = _Tried(left=self.policy.max_verifications_per_rrset)
+        self._left, self._cut_short = self.policy.max_verifications_per_rrset, False
         checks: list[SignatureCheck] = []
         good: Rrsig | None = None
         for rrsig in rrset.rrsigs[: self.policy.max_rrsigs_per_rrset]:
             if good is not None:
                 checks.append(self._noted(rrsig, None, checked=False))
                 continue
-            reason = self._reason(rrset, rrsig, zone, tried)
+            reason = self._reason(rrset, rrsig, zone)
             checks.append(self._noted(rrsig, reason))
             if reason is None:
                 good = rrsig
@@ -134,8 +136,8 @@ class Verifier:
             return self._secure(rrset, zone, good, checks)
         if not rrset.rrsigs:
             return self._failed(rrset, zone, DnssecReason.RRSIG_MISSING, checks)
-        tried.cut_short |= len(rrset.rrsigs) > self.policy.max_rrsigs_per_rrset
-        reason = DnssecReason.WORK_LIMIT if tried.cut_short else _most_telling(checks)
+        self._cut_short |= len(rrset.rrsigs) > self.policy.max_rrsigs_per_rrset
+        reason = DnssecReason.WORK_LIMIT if self._cut_short else _most_telling(checks)
         return self._failed(rrset, zone, reason, checks)
 
     def ahead(self, raw: int) -> int:
@@ -143,48 +145,50 @@ class Verifier:
 
         Times are serial numbers (RFC 4034 §3.1.5, RFC 1982): within 68 years of now.
         """
-        half = MAX_SERIAL_SECONDS // 2
-        return (raw - self._seconds + half) % MAX_SERIAL_SECONDS - half
+        return (raw - self._seconds + _HALF) % MAX_SERIAL_SECONDS - _HALF
 
-    def _reason(
-        self, rrset: RRset, rrsig: Rrsig, zone: TrustedZone, tried: _Tried
-    ) -> DnssecReason | None:
+    def _reason(self, rrset: RRset, rrsig: Rrsig, zone: TrustedZone) -> DnssecReason | None:
         """Return why ``rrsig`` does not make ``rrset`` secure; None if it does."""
         reason = self._structure(rrset, rrsig, zone)
         if reason is not None:
             return reason
-        keys = zone.keys_for(rrsig.key_tag, rrsig.algorithm)
+        keys = zone.keys.get((rrsig.key_tag, rrsig.algorithm))
         if not keys:
             return DnssecReason.RRSIG_NO_KEY
-        # A revoked key signs its own revocation and nothing else (RFC 5011 §2.1). Whether it may
-        # also lead to the others is decided where it is matched with DS or anchor.
-        over_keys = rrset.rdtype == _TYPE_DNSKEY
-        usable = [key for key in keys if over_keys or not key.dnskey.flags & REVOKE]
-        if not usable:
-            return DnssecReason.RRSIG_KEY_REVOKED
-        sound = [key for key in usable if key.problem is None]
-        if not sound:
-            return usable[0].problem
-        return self._dates(rrsig) or self._arithmetic(rrset, rrsig, sound, tried)
+        if len(keys) > 1 or keys[0].dnskey.flags & REVOKE or keys[0].problem is not None:
+            # A revoked key signs its own revocation and nothing else (RFC 5011 §2.1). Whether it
+            # may also lead to the others is decided where it is matched with DS or anchor.
+            over_keys = rrset.rdtype == _TYPE_DNSKEY
+            usable = [key for key in keys if over_keys or not key.dnskey.flags & REVOKE]
+            if not usable:
+                return DnssecReason.RRSIG_KEY_REVOKED
+            keys = tuple([key for key in usable if key.problem is None])
+            if not keys:
+                return usable[0].problem
+        return self._dates(rrsig) or self._arithmetic(rrset, rrsig, keys)
 
     def _structure(self, rrset: RRset, rrsig: Rrsig, zone: TrustedZone) -> DnssecReason | None:
-        depth = len(zone.labels)
-        if rrsig.signer_labels != zone.labels or rrset.owner_labels[:depth] != zone.labels:
+        apex, owner = zone.labels, rrset.owner_labels
+        depth = len(apex)
+        if rrsig.signer_labels != apex or owner[:depth] != apex:
             return DnssecReason.RRSIG_SIGNER_WRONG
-        if rrset.rdtype == _TYPE_DS and rrset.owner_labels == zone.labels:
+        if rrset.rdtype == _TYPE_DS and owner == apex:
             return DnssecReason.RRSIG_SIGNER_WRONG  # RFC 4035 §5.2: the parent signs it
-        if not depth <= rrsig.labels <= label_count(rrset.owner_labels):
+        if not depth <= rrsig.labels <= label_count(owner):
             return DnssecReason.RRSIG_LABELS_WRONG
         if not is_supported(rrsig.algorithm, self.policy):
             return DnssecReason.RRSIG_ALGORITHM_UNSUPPORTED
-        length = SIGNATURE_OCTETS.get(rrsig.algorithm)
-        if not rrsig.signature or (length is not None and len(rrsig.signature) != length):
+        octets = len(rrsig.signature)
+        if not octets or octets != SIGNATURE_OCTETS.get(rrsig.algorithm, octets):
             return DnssecReason.RRSIG_BAD_LENGTH
         return None
 
     def _dates(self, rrsig: Rrsig) -> DnssecReason | None:
-        begins, ends = self.ahead(rrsig.inception), self.ahead(rrsig.expiration)
-        if (rrsig.expiration - rrsig.inception) % MAX_SERIAL_SECONDS >= MAX_SERIAL_SECONDS // 2:
+        inception, expiration = rrsig.inception, rrsig.expiration
+        if inception <= self._seconds <= expiration < inception + _HALF:
+            return None  # as nearly always; the rest is for serial numbers that wrapped
+        begins, ends = self.ahead(inception), self.ahead(expiration)
+        if (expiration - inception) % MAX_SERIAL_SECONDS >= _HALF:
             return DnssecReason.RRSIG_DATES_REVERSED
         if ends < 0:
             return DnssecReason.RRSIG_EXPIRED
@@ -193,27 +197,25 @@ class Verifier:
         return None
 
     def _arithmetic(
-        self, rrset: RRset, rrsig: Rrsig, keys: list[LoadedKey], tried: _Tried
+        self, rrset: RRset, rrsig: Rrsig, keys: tuple[LoadedKey, ...]
     ) -> DnssecReason | None:
         data = signing_input(rrset, rrsig)
         verdicts: set[Verdict] = set()
         for key in keys[: self.policy.max_equal_key_tags]:
-            verdict = self._verify(key, rrsig.signature, data, tried)
+            verdict = self._verify(key, rrsig.signature, data)
             if verdict is None:
                 return DnssecReason.WORK_LIMIT
-            if verdict is Verdict.GOOD:
+            if verdict is _GOOD:
                 return None
             verdicts.add(verdict)
         if len(keys) > self.policy.max_equal_key_tags:
-            tried.cut_short = True
+            self._cut_short = True
             return DnssecReason.WORK_LIMIT
         if verdicts == {Verdict.UNSUPPORTED}:
             return DnssecReason.RRSIG_ALGORITHM_UNSUPPORTED
         return DnssecReason.RRSIG_INVALID
 
-    def _verify(
-        self, key: LoadedKey, signature: bytes, data: bytes, tried: _Tried
-    ) -> Verdict | None:
+    def _verify(self, key: LoadedKey, signature: bytes, data: bytes) -> Verdict | None:
         """Return what the signature is worth; None when there is nothing left to pay with."""
         entry, known = b"", None
         if self._memo is not None:
@@ -224,13 +226,13 @@ class Verifier:
             return known
         policy = self.policy
         spent = self._verifications >= policy.max_verifications
-        if spent or not tried.left or self._failures >= policy.max_failed_verifications:
-            tried.cut_short = True
+        if spent or not self._left or self._failures >= policy.max_failed_verifications:
+            self._cut_short = True
             return None
-        tried.left -= 1
+        self._left -= 1
         self._verifications += 1
         verdict = key.verify(signature, data)
-        if verdict is not Verdict.GOOD:
+        if verdict is not _GOOD:
             self._failures += 1
         if self._memo is not None:
             self._memo.put(entry, verdict)
@@ -240,11 +242,11 @@ class Verifier:
         self, rrset: RRset, zone: TrustedZone, good: Rrsig, checks: list[SignatureCheck]
     ) -> CheckedRRset:
         expanded = good.labels < label_count(rrset.owner_labels)
-        return CheckedRRset(
+        return _make_checked(
             owner=rrset.owner,
             rdtype=rrset.rdtype,
             zone=zone.name,
-            status=DnssecStatus.SECURE,
+            status=_SECURE,
             # RFC 4035 §5.3.3
             ttl_seconds=min(rrset.ttl, good.ttl, good.original_ttl, self.ahead(good.expiration)),
             signatures=tuple(checks),
@@ -256,7 +258,7 @@ class Verifier:
         self, rrset: RRset, zone: TrustedZone, reason: DnssecReason, checks: list[SignatureCheck]
     ) -> CheckedRRset:
         limit = reason is DnssecReason.WORK_LIMIT
-        return CheckedRRset(
+        return _make_checked(
             owner=rrset.owner,
             rdtype=rrset.rdtype,
             zone=zone.name,
@@ -269,7 +271,7 @@ class Verifier:
     def _noted(
         self, rrsig: Rrsig, reason: DnssecReason | None, *, checked: bool = True
     ) -> SignatureCheck:
-        return SignatureCheck(
+        return _make_check(
             rrsig=rrsig,
             inception=self.moment(rrsig.inception),
             expiration=self.moment(rrsig.expiration),
@@ -280,9 +282,18 @@ class Verifier:
     def moment(self, raw: int) -> datetime:
         """Return the moment the raw time of an RRSIG stands for."""
         try:
-            return self._whole_second + timedelta(0, self.ahead(raw))
+            return _moment(self._seconds + self.ahead(raw))
         except OverflowError:
             return self.now  # the clock is within 68 years of an end of the calendar
+
+
+@lru_cache(maxsize=1024)  # a zone's signatures begin and end together
+def _moment(seconds: int) -> datetime:
+    """Return the moment so many seconds after 1970. Raises OverflowError."""
+    return _EPOCH + timedelta(0, seconds)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _most_telling(checks: list[SignatureCheck]) -> DnssecReason:

@@ -8,8 +8,8 @@ the zone's.
 from collections.abc import Iterable
 from datetime import datetime
 
-from scanner.judge.dnssec.forecast import Signed, ZoneHabits, forecast_zone, signed_by_zone
-from scanner.model.dnssec import ChainLink, DnssecFinding, LinkKind, Validation
+from scanner.judge.dnssec.forecast import Signed, Span, ZoneHabits, forecast_zone, signed_by_zone
+from scanner.model.dnssec import ChainLink, Dnskey, DnssecFinding, LinkKind, Validation
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.dnssec_words import dnssec_severity
 from scanner.model.names import Name
@@ -42,8 +42,11 @@ def zone_observation(
         status = DnssecStatus.INDETERMINATE
     elif status is DnssecStatus.SECURE and fault is not None:
         status, reason = DnssecStatus.BOGUS, fault
-    spans = [one.span for one in seen if one.span is not None]
-    first = min(spans, key=lambda span: span.expiration, default=None)
+    first: Span | None = None
+    for one in seen:
+        span = one.span
+        if span is not None and (first is None or span.expiration < first.expiration):
+            first = span
     ahead = forecast_zone(link, seen, now=now, habits=habits)
     return ZoneObservation(
         zone=link.zone,
@@ -52,13 +55,12 @@ def zone_observation(
         reason=reason,
         ede_code=None if reason is None else dnssec_info(reason).ede,
         ds=tuple(
-            ZoneDs(key_tag=ds.key_tag, algorithm=ds.algorithm, digest_type=ds.digest_type)
-            for ds in link.ds
+            [
+                ZoneDs(key_tag=ds.key_tag, algorithm=ds.algorithm, digest_type=ds.digest_type)
+                for ds in link.ds
+            ]
         ),
-        dnskeys=tuple(
-            ZoneKey(key_tag=key.key_tag, algorithm=key.algorithm, flags=key.flags, bits=key.bits)
-            for key in link.dnskeys
-        ),
+        dnskeys=tuple([_zone_key(key) for key in link.dnskeys]),
         entry_keys=link.entry_keys,
         signature_inception=None if first is None else first.inception,
         signature_expiration=None if first is None else first.expiration,
@@ -101,10 +103,16 @@ def zone_at_fault(validation: Validation) -> Name | None:
 
 def answer_findings(validation: Validation) -> tuple[DnssecFinding, ...]:
     """Return the findings on the answer itself, beside those of the links."""
-    if len(validation.findings) <= sum(len(link.findings) for link in validation.chain):
+    if not validation.findings:
+        return ()
+    if len(validation.findings) <= sum([len(link.findings) for link in validation.chain]):
         return ()
     of_links = {noted for link in validation.chain for noted in link.findings}
     return tuple(noted for noted in validation.findings if noted not in of_links)
+
+
+def _zone_key(key: Dnskey) -> ZoneKey:
+    return ZoneKey(key_tag=key.key_tag, algorithm=key.algorithm, flags=key.flags, bits=key.bits)
 
 
 def _notes(findings: Iterable[DnssecFinding]) -> tuple[ZoneNote, ...]:

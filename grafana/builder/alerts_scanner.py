@@ -25,7 +25,7 @@ SIGHT = Group(
             absent(danewatch_build_info) unless on () {bracketed(_GONE)}
             """,
             wait="15m",
-            summary="danewatch {{ $labels.instance }} is down.",
+            summary="danewatch{{ with $labels.instance }} {{ . }}{{ end }} is down.",
             description="Prometheus cannot read its metrics. Nothing is known of any partner.",
             meaning="The service has stopped, cannot be reached, or was never set up as a target "
             "of Prometheus. Alerts about partners cannot fire meanwhile. Who has no service, and "

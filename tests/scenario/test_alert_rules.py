@@ -61,6 +61,33 @@ def test_what_is_only_suspected_raises_nothing(tmp_path: Path) -> None:
     assert_tested(tmp_path, sorted(RULES.glob("*.rules.yml")), [group], minutes=5)
 
 
+def test_where_no_danewatch_was_ever_seen_the_alert_names_none(tmp_path: Path) -> None:
+    """No gap in the sentence where an instance would stand."""
+    group = {
+        "name": "nothing at all",
+        "interval": "5m",
+        "input_series": [],
+        "alert_rule_test": [
+            {
+                "eval_time": "20m",
+                "alertname": "DanewatchDown",
+                "exp_alerts": [
+                    {
+                        "exp_labels": {"severity": "critical", "scope": "scanner"},
+                        "exp_annotations": {
+                            "summary": "danewatch is down.",
+                            "description": "Prometheus cannot read its metrics. Nothing is known "
+                            "of any partner.",
+                            "runbook_url": "docs/alerts.md#danewatchdown",
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+    assert_tested(tmp_path, sorted(RULES.glob("*.rules.yml")), [group], minutes=5)
+
+
 def assert_tested(
     directory: Path, files: Sequence[Path], groups: Sequence[Any], *, minutes: int
 ) -> None:

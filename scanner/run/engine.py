@@ -182,7 +182,7 @@ class Engine:
             state.guard.note(target, check, doubtful=self._is_doubtful(check))
         if state.guard.suspects and not await self._network_works(state):
             return False
-        if _waits_for_egress(check) and len(state.held) < self._limits.held_back:
+        if waits_for_egress(check) and len(state.held) < self._limits.held_back:
             state.held.append((target, check.observation))
         elif state.first_look and self._deserves_second_look(check, state):
             state.doubtful.append(target)
@@ -269,7 +269,7 @@ class Engine:
             )
 
 
-def _waits_for_egress(check: Check) -> bool:
+def waits_for_egress(check: Check) -> bool:
     """Return whether any host is undecided only because port 25 was not yet seen to work."""
     return any(
         host.judged.outcome is HostOutcome.INCONCLUSIVE

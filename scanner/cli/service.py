@@ -364,7 +364,7 @@ class Service:
         if later:
             _log.warning("takes effect when the service is started again: %s", ", ".join(later))
         if cadence_of(loaded.config) != cadence_of(old.config):
-            self.monitor.set_cadence(cadence_of(loaded.config))
+            await self.monitor.set_cadence(cadence_of(loaded.config))
         self.monitor.set_confirmation(confirmation_of(loaded.config))
         if loaded.config.targets != old.config.targets:
             self._targets.follow(

@@ -63,6 +63,10 @@ MAX_NAP = timedelta(minutes=5)
 """The dispatcher looks at the clock at least so often; a greater jump of it is not its pace."""
 
 
+PORTION = 500
+"""Domains that get a new place before anybody else has a turn: about 3 ms. Ours."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MonitorPorts:
     """What the service is made of. Without ``rows`` and ``writer`` no history is kept."""
@@ -217,13 +221,14 @@ class Monitor:
         self._outflow.remember(come)
         self._retain()
 
-    def set_cadence(self, cadence: Cadence) -> None:
-        """Check at ``cadence`` from now on; every waiting domain gets its new place."""
+    async def set_cadence(self, cadence: Cadence) -> None:
+        """Check at ``cadence`` from now on; return once every waiting domain has its new place."""
         self._policy = replace(self._policy, cadence=cadence)
-        now = self._ports.clock.now()
-        for domain in self._targets:
+        for number, domain in enumerate(tuple(self._targets)):
+            if number % PORTION == 0:
+                await trio.lowlevel.checkpoint()
             if domain in self._schedule:
-                self._put(domain, self._new_due(domain, now))
+                self._put(domain, self._new_due(domain, self._ports.clock.now()))
 
     def set_confirmation(self, confirmation: ConfirmationPolicy) -> None:
         """Confirm by ``confirmation`` from now on."""
@@ -297,6 +302,7 @@ class Monitor:
             await self._places.acquire()
             begun = False
             try:
+                await self._notice_clock(self._ports.clock.now())
                 begun = self._begin_next()
             finally:
                 if not begun:
@@ -307,7 +313,6 @@ class Monitor:
     def _begin_next(self) -> bool:
         """Begin the check that is due longest, in the place that was taken; or return False."""
         now = self._ports.clock.now()
-        self._notice_clock(now)
         due = [] if self._ports.gate.closed() is not None else self._schedule.pop_due(now)
         if not due:
             return False
@@ -327,8 +332,8 @@ class Monitor:
         await self._ports.gate.wait_open()
         self._blind_at = self._seen_now = now = self._ports.clock.now()
         # A clock that was wrong while we were blind may have put domains a day ahead.
-        self._bring_back(now)
-        self._spread_overdue(abs(now - closed_at))
+        await self._bring_back(now)
+        await self._spread_overdue(abs(now - closed_at))
 
     async def _sleep_until_due(self) -> None:
         """Sleep until a domain is due, or ``_put`` brings one forward."""
@@ -339,34 +344,38 @@ class Monitor:
         deadline = trio.current_time() + MAX_NAP.total_seconds()
         with trio.CancelScope(deadline=deadline) as self._nap:
             await clock.sleep_until(self._nap_until)
-            late = clock.now() - self._nap_until
-            if late > MAX_NAP:
-                _log.info("nothing was due for %s longer than planned; catching up slowly", late)
-                self._spread_overdue(late)
+        late = clock.now() - self._nap_until
+        if late > MAX_NAP:
+            _log.info("nothing was due for %s longer than planned; catching up slowly", late)
+            await self._spread_overdue(late)
 
-    def _notice_clock(self, now: datetime) -> None:
+    async def _notice_clock(self, now: datetime) -> None:
         """After a clock that was set back nothing may wait for the time it showed before."""
         back, self._seen_now = self._seen_now - now, now
         self._blind_at = min(self._blind_at, now)
         if back <= MAX_NAP:
             return
         _log.warning("the clock was set back by %s", back)
-        self._bring_back(now)
+        await self._bring_back(now)
 
-    def _bring_back(self, now: datetime) -> None:
+    async def _bring_back(self, now: datetime) -> None:
         """Let nobody wait longer than the cadence could have meant."""
         cadence = self._policy.cadence
         longest = max(cadence.interval, cadence.catch_up)
-        for domain in self._targets:
+        for number, domain in enumerate(tuple(self._targets)):
+            if number % PORTION == 0:
+                await trio.lowlevel.checkpoint()
             due = self._schedule.due_of(domain)
             if due is not None and due > now + longest:
                 self._resume_domain(domain, now, longest)
 
-    def _spread_overdue(self, late: timedelta) -> None:
+    async def _spread_overdue(self, late: timedelta) -> None:
         """Spread what is due over ``late``, the time in which nothing was checked: no burst."""
         now = self._ports.clock.now()
-        for domain in self._schedule.pop_due(now, len(self._schedule)):
-            self._resume_domain(domain, now, late)
+        while overdue := self._schedule.pop_due(now, PORTION):
+            for domain in overdue:
+                self._resume_domain(domain, now, late)
+            await trio.lowlevel.checkpoint()
 
     def _resume_domain(self, domain: Name, now: datetime, late: timedelta) -> None:
         entry = self._ledger.entry_of(domain, now)

@@ -2,8 +2,10 @@
 
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -31,12 +33,13 @@ from scanner.model.transition import State
 from scanner.model.vocabulary import DeliveryPhase, EntityType
 from scanner.run.clock import ScaledClock
 from scanner.run.ledger import MonitorPolicy
-from scanner.run.monitor import MonitorLimits, StoppedError
+from scanner.run.monitor import PORTION, MonitorLimits, StoppedError
 from scanner.run.outflow import OutflowLimits
 from scanner.run.schedule import EXCHANGE_ONLINE_LADDER, Cadence, next_place
 
 HOUR = 3_600.0
 D = Name("d0.example")
+DAY = timedelta(days=1)
 CALM = MonitorLimits(lag_tick_seconds=6 * HOUR, gauges_seconds=HOUR, gate_seconds=HOUR)
 """Fewer ticks than usual: pretended days pass."""
 
@@ -499,14 +502,49 @@ async def test_a_new_cadence_holds_at_once(autojump_clock: Clock, nursery: trio.
     await start(nursery, parts)
     await trio.sleep(2 * HOUR)
     assert all(len(looks) == 1 for looks in parts.world.looks.values())
-    parts.monitor.set_cadence(Cadence(interval=timedelta(minutes=10)))
+    await parts.monitor.set_cadence(Cadence(interval=timedelta(minutes=10)))
     await trio.sleep(HOUR)
     assert all(6 <= len(looks) <= 8 for looks in parts.world.looks.values())
-    parts.monitor.set_cadence(Cadence(interval=timedelta(hours=6)))
+    await parts.monitor.set_cadence(Cadence(interval=timedelta(hours=6)))
     before = {domain: len(looks) for domain, looks in parts.world.looks.items()}
     await trio.sleep(6 * HOUR)
     extra = [len(looks) - before[domain] for domain, looks in parts.world.looks.items()]
     assert set(extra) <= {1, 2}
+    nursery.cancel_scope.cancel()
+
+
+async def turns_during(job: Callable[[], Awaitable[None]]) -> int:
+    """How often another task has a turn until ``job`` returns."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        await job()
+        nursery.cancel_scope.cancel()
+    return turns
+
+
+async def test_new_places_for_many_are_made_in_portions(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    """A new cadence, the end of blindness, a clock set back: nobody holds up the event loop."""
+    number = 8 * PORTION
+    parts = await start(nursery, service(world(number, hosts=1), limits=CALM))
+    monitor, now = parts.monitor, parts.world.clock.now()
+    assert await turns_during(partial(monitor.set_cadence, Cadence(interval=2 * DAY))) >= 5
+    assert await turns_during(partial(monitor._bring_back, now - 30 * DAY)) >= 5
+    for domain in list(parts.world.hosts):
+        monitor._schedule.put(Name(domain), now - DAY)
+    assert await turns_during(partial(monitor._spread_overdue, DAY)) >= 5
+    assert monitor._schedule.overdue(parts.world.clock.now()) == 0
+    domains = map(Name, parts.world.hosts)
+    assert all(domain in monitor._schedule or domain in monitor._flights for domain in domains)
     nursery.cancel_scope.cancel()
 
 

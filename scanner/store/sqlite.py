@@ -425,12 +425,17 @@ class SqliteStore:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """No garbage collection: it would walk a million new and living objects again and again."""
+    """No garbage collection: it would walk a million new and living objects again and again.
+
+    Nor does it afterwards, which would stall everything for half a second: what is loaded lives as
+    long as the process, and goes by its reference counts where it does not.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was_on:
             gc.enable()
 

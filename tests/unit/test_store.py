@@ -1,6 +1,7 @@
 """The state file: what is committed is there again, whatever happens in between."""
 
 import contextlib
+import gc
 import os
 import socket
 import sqlite3
@@ -169,6 +170,19 @@ def test_what_is_no_file_cannot_be_a_state_file(path: Path, kind: str) -> None:
         error = refused(path)
     assert error.fault is StoreFault.FOREIGN
     assert str(error).endswith("choose another path for the state file")
+
+
+def test_what_is_loaded_is_no_work_for_the_collector(store: SqliteStore) -> None:
+    """A walk over a million objects that stay would hold up everything; none is made later."""
+    store.commit([Commit(states=(state(),))])
+    before = gc.get_freeze_count()
+    try:
+        stored = store.load()
+        assert gc.get_freeze_count() > before
+        assert gc.isenabled()
+        assert all(one is not stored.states for one in gc.get_objects())
+    finally:
+        gc.unfreeze()
 
 
 def test_a_run_id_is_made_up_once(path: Path) -> None:

@@ -66,7 +66,7 @@ async def test_a_full_disk_pauses_the_checks_and_loses_nothing(
     parts = await started(nursery, 300, limits(waiting_checks=5, commit_checks=3))
     await trio.sleep(HOUR / 4)
     parts.store.broken = FULL
-    await trio.sleep(HOUR)
+    await trio.sleep(2 * HOUR)  # who waits for the store gives his place to the next
     checked = sum(map(len, parts.world.looks.values()))
     before = parts.store.transactions
     await trio.sleep(HOUR)

@@ -91,6 +91,14 @@ def unfinished_run(
     return _steadily(lambda: _unfinished_run(directory, scanner_id, problems), problems)
 
 
+def find_run(directory: Path, run_id: str, *, problems: Problems | None = None) -> RunInfo | None:
+    """Return the run of that name, None where the history has no row of it.
+
+    Its outcome is that of its last part; None while that has not ended.
+    """
+    return _steadily(lambda: _find_run(directory, run_id, problems), problems)
+
+
 def known_certificates(directory: Path, *, problems: Problems | None = None) -> set[bytes]:
     """Return the SHA-256 hashes of the certificates in the history: 32 octets each.
 
@@ -330,6 +338,37 @@ def _unfinished_run(
     if last is None:
         return latest
     return None if last[1] is RunOutcome.COMPLETED else replace(latest, outcome=last[1])
+
+
+def _find_run(directory: Path, run_id: str, problems: Problems | None) -> RunInfo | None:
+    import pyarrow.compute as pc
+
+    times: list[datetime] = []
+    scanner_id = ""
+    domains = 0
+    wanted = ("run_id", "scanner_id", "observed_at")
+    for batch in _batches(directory, DOMAIN_CHECKS, wanted, problems=problems):
+        for row in batch.filter(pc.equal(batch.column("run_id"), run_id)).to_pylist():
+            times.append(_utc(row["observed_at"]))
+            scanner_id = row["scanner_id"]
+            domains += 1
+    ends: list[tuple[datetime, RunOutcome]] = []
+    ended = ("run_id", "scanner_id", "started_at", "ended_at", "outcome")
+    for batch in _batches(directory, RUNS, ended, problems=problems):
+        for row in batch.filter(pc.equal(batch.column("run_id"), run_id)).to_pylist():
+            times += [_utc(row["started_at"]), _utc(row["ended_at"] or row["started_at"])]
+            ends.append((times[-1], RunOutcome(row["outcome"])))
+            scanner_id = row["scanner_id"]
+    if not times:
+        return None
+    return RunInfo(
+        run_id=run_id,
+        scanner_id=scanner_id,
+        first_observed_at=min(times),
+        last_observed_at=max(times),
+        domains=domains,
+        outcome=max(ends)[1] if ends else None,
+    )
 
 
 def _merge_run(runs: dict[str, RunInfo], row: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from scanner.cli.render_words import plural
 from scanner.cli.scan_run import PassResult
 from scanner.model.reasons import Reason
 from scanner.model.transition import Transition
-from scanner.model.verdict import Check
+from scanner.model.verdict import Check, ProfileVerdict
 from scanner.model.vocabulary import DomainVerdict, HostOutcome, Profile
 
 PLAIN_INTERVAL_SECONDS = 10.0
@@ -52,7 +52,10 @@ class Statistics:
 
     def take(self, check: Check) -> None:
         """Count one check."""
-        verdict = check.judgement.of(self.profile)
+        self.count(check.judgement.of(self.profile))
+
+    def count(self, verdict: ProfileVerdict) -> None:
+        """Count the verdict of one check, under the chosen profile."""
         self.checked += 1
         self.verdicts[verdict.verdict] += 1
         for host in verdict.hosts:

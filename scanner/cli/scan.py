@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner.cli.dask_options import DaskOptions, dask_options, scan_on_cluster
 from scanner.cli.errors import (
     EXIT_BLIND,
     EXIT_INTERRUPTED,
@@ -98,6 +99,7 @@ class VerdictList(_VerdictsType):
     metavar="N",
     help="Let N processes look and judge; 0 is one for each processor.  [default: 1]",
 )
+@dask_options
 @scanner_options
 def command(
     targets: tuple[str, ...],
@@ -125,6 +127,8 @@ def command(
       danewatch scan partners.csv --output history --fail-on blocked,deferred
       danewatch scan partners.txt --output /shared/history --shard 3/8
       danewatch scan partners.txt --output history --workers 0
+      danewatch scan partners.txt --output /shared/history --engine dask \
+        --scheduler tls://scheduler.example.net:8786 --config cluster.toml
 
     \b
     Exit code:
@@ -133,20 +137,33 @@ def command(
       2  wrong usage or configuration,  130  interrupted, everything so far kept
          or results cannot be kept
     """
-    options = Options.take(values)
+    options, dask = Options.take(values), DaskOptions.take(values)
     config = read_config(options)
     if not targets and not config.targets.files:
         raise CommandError("name a target list, as in: danewatch scan partners.txt --output DIR")
     directory = output or config.history.directory
     if directory is None:
         raise CommandError("name a directory for the results with --output DIR")
+    if dask.wants_cluster:
+        _refuse_on_cluster(options, metrics_file, workers)
+        _set_up_logging(options)
+        chosen = _load(targets or config.targets.files).targets
+        return scan_on_cluster(
+            dask,
+            options,
+            config,
+            targets=chosen if shard is None else shard.select(chosen),
+            shard=shard,
+            output=directory,
+            resume=resume,
+            fail_on=fail_on,
+            say=_say,
+        )
     textfile = _metrics_path(metrics_file or config.metrics.textfile)
     settings = settings_from(options, config)
     if workers is not None:
         settings = replace(settings, workers=workers_of(workers))
-    from scanner.cli.logs import set_up_logging
-
-    set_up_logging(options.log_level, options.log_format)
+    _set_up_logging(options)
     chosen = _load(targets or config.targets.files).targets
     return _Scan(
         targets=chosen if shard is None else shard.select(chosen),
@@ -159,6 +176,26 @@ def command(
         options=options,
         settings=settings,
     ).run()
+
+
+def _set_up_logging(options: Options) -> None:
+    from scanner.cli.logs import set_up_logging
+
+    set_up_logging(options.log_level, options.log_format)
+
+
+def _refuse_on_cluster(options: Options, metrics_file: str | None, workers: int | None) -> None:
+    """Raise CommandError for what only a pass of one machine has."""
+    given = {
+        "--json": options.as_json,
+        "--metrics-file": metrics_file is not None,
+        "--workers": workers is not None,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise CommandError(
+                f"{option} is for a pass of one machine: leave it out with a cluster"
+            )
 
 
 def _metrics_path(name: str | None) -> Path | None:

@@ -41,7 +41,7 @@ from scanner.observe.smtp import ConnectionReport, ProbeLimits, SmtpProber
 from scanner.observe.vantage import ResolverVantage, SelfTest
 from scanner.observe.zonekeeper import ZoneKeeper
 from scanner.run.cache import CacheLimits, CachingResolver
-from scanner.run.checking import CannotCheckError, Checker, Judge
+from scanner.run.checking import CannotCheckError, Checker, Judge, Observe
 from scanner.run.clock import SystemClock
 from scanner.run.egress import EgressPolicy, EgressWatch
 from scanner.run.engine import Engine, EngineLimits, PassSummary
@@ -362,6 +362,14 @@ class Eyes:
 
     def checker(self, prober: Prober, vantage: ResolverVantage) -> Checker:
         """Return who makes checks with these eyes, and connections by ``prober``."""
+        return Checker(
+            observe=self.observer(prober, vantage),
+            judge=judge_by(self._settings),
+            clock=self._clock,
+        )
+
+    def observer(self, prober: Prober, vantage: ResolverVantage) -> Observe:
+        """Return who gathers evidence with these eyes, and by ``prober``."""
         settings = self._settings
         observer = DomainObserver(
             resolver=self._cache,
@@ -377,7 +385,7 @@ class Eyes:
         async def observe(target: Target) -> DomainObservation:
             return await observer.observe(target.domain)
 
-        return Checker(observe=observe, judge=judge_by(settings), clock=self._clock)
+        return observe
 
 
 @asynccontextmanager

@@ -315,6 +315,39 @@ class MetricsSection(Section):
     )
 
 
+class DaskSection(Section):
+    """The cluster of ``danewatch scan --engine dask``."""
+
+    scheduler: str | None = setting(
+        None,
+        "Where the scheduler of the cluster listens.",
+        example='"tls://scheduler.example.net:8786"',
+    )
+    tls_ca: Path | None = setting(
+        None, "File with the CA of the cluster (PEM).", example='"/etc/danewatch/cluster-ca.pem"'
+    )
+    tls_certificate: Path | None = setting(
+        None, "File with our own certificate (PEM).", example='"/etc/danewatch/cluster.pem"'
+    )
+    tls_key: Path | None = setting(
+        None, "File with the key of that certificate.", example='"/etc/danewatch/cluster.key"'
+    )
+    plaintext: bool = setting(
+        False,
+        "Whether a scheduler may be reached without TLS; whoever reaches it can run anything on "
+        "every worker.",
+    )
+    shard_domains: int = setting(
+        1_000, "Domains of one shard, looked up by one task.", at_least=1, at_most=20_000
+    )
+    group_probes: int = setting(
+        500,
+        "Probes of one task, unless one network has more.",
+        at_least=1,
+        at_most=20_000,
+    )
+
+
 class Config(Section):
     """A whole configuration file. An empty file is a valid one."""
 
@@ -331,6 +364,7 @@ class Config(Section):
     metrics: MetricsSection = section(MetricsSection)
     http: HttpSection = section(HttpSection)
     log: LogSection = section(LogSection)
+    dask: DaskSection = section(DaskSection)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all settings, in hex: equal for files that mean the same."""

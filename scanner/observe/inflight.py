@@ -14,6 +14,7 @@ import trio
 
 from scanner.model.observation import Question
 from scanner.observe.deadlines import deadlines
+from scanner.observe.turnstile import leave_line, turnstile
 from scanner.wire.dnsframe import HEADER_OCTETS, MalformedResponseError
 from scanner.wire.dnsmsg import echoes_question
 from scanner.wire.dnsquery import UnencodableNameError, question_octets
@@ -75,15 +76,16 @@ class _Waiting:
         """Take the outcome, none for "no more time", and wake the task that waits."""
         self.wire, self.failure, self.settled, self.due = wire, failure, True, math.inf
         if self.task is not None:
-            trio.lowlevel.reschedule(self.task)
-            self.task = None
+            turnstile().let_on_one(self.task)
 
     def expire(self) -> None:
         """End without a reply."""
         self.settle(None, None)
 
     def abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        """The task that waits is cancelled."""
+        """The task that waits is cancelled, maybe while it waits to go on."""
+        assert self.task is not None
+        leave_line(self.task)
         self.task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
@@ -146,6 +148,7 @@ class InFlight:
                 deadlines().add(waiting)
             waiting.task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(waiting.abort)
+            waiting.task = None
         if waiting.failure is not None:
             raise waiting.failure()
         return waiting.wire

@@ -32,6 +32,7 @@ from OpenSSL import SSL, _util, crypto
 
 from scanner.model.observation import ProbeError
 from scanner.observe.net import PeerError, PeerStream, TimeUpError
+from scanner.observe.turnstile import turnstile
 
 CIPHERS = b"ALL:!aNULL:!eNULL:@SECLEVEL=0"
 GROUPS = b"X25519:P-256:P-384:P-521:X448:X25519MLKEM768"
@@ -152,6 +153,7 @@ async def handshake(stream: PeerStream, context: SSL.Context, sni: str | None) -
             limit = MAX_HANDSHAKE_OCTETS
             raise PeerError(ProbeError.TOO_LARGE, f"more than {limit} octets in the handshake")
         connection.bio_write(data)
+        await turnstile().go_on()  # the next step is most of the work of a probe
 
 
 class TlsStream:

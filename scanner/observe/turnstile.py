@@ -6,11 +6,11 @@ and all are woken at once, everybody else waits for two hundred pieces of work; 
 hundred then ask the same questions at the same time, they stay together from there on. A reply that
 came in time is read late, and a peer would be blamed for it.
 
-So whoever is about to begin something, and whoever waits with others for the same thing, passes
-here: so many for each pass of the loop, first come first served; those who end something before
-those who begin something, since what is in flight takes memory. While passes are long the machine
-has no time left, and another domain in flight would only make them longer: then one is let in for
-each pass. Where nobody has to wait, passing costs a comparison.
+So whoever is about to begin something, whoever waits with others for the same thing, and whoever
+has got a reply passes here: so many for each pass of the loop, first come first served; those who
+end something before those who begin something, since what is in flight takes memory. While passes
+are long the machine has no time left, and another domain in flight would only make them longer:
+then one is let in for each pass. Where nobody has to wait, passing costs a comparison.
 """
 
 import math
@@ -23,7 +23,7 @@ import trio
 from scanner.observe.deadlines import deadlines
 
 AT_ONCE = 8
-"""Tasks let on for each pass of the loop; each works for about a millisecond before it waits."""
+"""Tasks let on for each pass of the loop; each works for up to a millisecond before it waits."""
 BEGIN_AT_ONCE = 2
 """Those of them that may begin something: it will be about ten pieces of work."""
 LONG_PASS_SECONDS = 0.01
@@ -50,6 +50,15 @@ class Turnstile:
         """Return how many wait here."""
         return len(self._goes_on) + len(self._begins)
 
+    async def go_on(self) -> None:
+        """Return when this task may go on with work it has begun; no checkpoint where nobody has
+        to wait."""
+        self._wake_keeper()
+        if self._room > 0 and not self._goes_on:
+            self._room -= 1
+        else:
+            await _stand_in(self._goes_on)
+
     @property
     def is_crowded(self) -> bool:
         """Whether somebody waits here to begin: the processor has more to do than it can."""
@@ -75,6 +84,16 @@ class Turnstile:
         _reschedule(waiting, at_once)
         while waiting:
             task = waiting.popitem(last=False)[0]
+            self._goes_on[task] = None
+            task.custom_sleep_data = self._goes_on
+
+    def let_on_one(self, task: trio.lowlevel.Task) -> None:
+        """Let ``task`` go on, soon; its abort function must call ``leave_line``."""
+        self._wake_keeper()
+        if self._room > 0 and not self._goes_on:
+            self._room -= 1
+            trio.lowlevel.reschedule(task)
+        else:
             self._goes_on[task] = None
             task.custom_sleep_data = self._goes_on
 
@@ -168,6 +187,13 @@ class _Patience:
         self.due = math.inf
 
 
+def leave_line(task: trio.lowlevel.Task) -> None:
+    """Take ``task``, which is cancelled, out of the line it stands in, if it does."""
+    line: _Line | None = task.custom_sleep_data
+    if line is not None:
+        del line[task]
+
+
 async def _stand_in(line: _Line) -> None:
     """Wait in ``line``, or the one this task is moved to, until rescheduled."""
     task = trio.lowlevel.current_task()
@@ -175,7 +201,7 @@ async def _stand_in(line: _Line) -> None:
     task.custom_sleep_data = line
 
     def leave(_raise_cancel: object) -> trio.lowlevel.Abort:
-        del task.custom_sleep_data[task]
+        leave_line(task)
         return trio.lowlevel.Abort.SUCCEEDED
 
     await trio.lowlevel.wait_task_rescheduled(leave)

@@ -3,7 +3,12 @@
 import trio
 from trio.testing import Sequencer, wait_all_tasks_blocked
 
+from scanner.model.names import Name
+from scanner.model.observation import Question
+from scanner.model.vocabulary import RRType
+from scanner.observe.inflight import InFlight
 from scanner.observe.turnstile import AT_ONCE, BEGIN_AT_ONCE, SharedEvent, turnstile
+from scanner.wire.dnsquery import build_query
 
 
 async def test_who_waited_for_the_same_goes_on_a_few_at_a_time_and_in_order() -> None:
@@ -198,3 +203,57 @@ async def test_who_is_let_on_at_his_last_moment_goes_on_once(autojump_clock: obj
     assert scope.cancelled_caught
     await trio.sleep(10.0)
     other.set()
+
+
+async def test_work_that_was_begun_goes_on_a_few_at_a_time() -> None:
+    """Whoever comes to it before his next step waits for his turn, where there are many."""
+    gone, passes = list[int](), list[int]()
+
+    async def go_on(number: int) -> None:
+        await turnstile().go_on()
+        gone.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(go_on, number)
+        while len(gone) < 100:
+            before = len(gone)
+            await trio.lowlevel.checkpoint()
+            passes.append(len(gone) - before)
+    assert sorted(gone) == list(range(100))
+    assert max(passes) <= 2 * AT_ONCE
+
+
+async def test_replies_that_come_together_are_worked_on_a_few_at_a_time() -> None:
+    """All of them arrive; who is cancelled while waiting for his turn harms nobody."""
+    in_flight, passes, got = InFlight(), list[int](), list[int]()
+    scopes = [trio.CancelScope() for _ in range(60)]
+    ids = list[int]()
+
+    async def ask(number: int) -> None:
+        question = Question(Name(f"d{number}.test"), RRType.A)
+        query_id = in_flight.reserve(question)
+        ids.append(query_id)
+        query = build_query(question, query_id=query_id, checking_disabled=True, payload=1232)
+        queries[query_id] = query
+        with scopes[number]:
+            await in_flight.wait_until(query_id, trio.current_time() + 3)
+            got.append(number)
+        in_flight.release(query_id)
+
+    queries = dict[int, bytes]()
+    async with trio.open_nursery() as nursery:
+        for number in range(60):
+            nursery.start_soon(ask, number)
+            await wait_all_tasks_blocked()
+        for query_id in ids:
+            query = queries[query_id]
+            assert in_flight.deliver(query[:2] + b"\x81" + query[3:])
+        scopes[59].cancel()
+        while len(got) < 59:
+            before = len(got)
+            await trio.lowlevel.checkpoint()
+            passes.append(len(got) - before)
+    assert sorted(got) == list(range(59))
+    assert max(passes) <= 2 * AT_ONCE
+    assert (len(turnstile()), len(in_flight)) == (0, 0)

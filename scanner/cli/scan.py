@@ -267,6 +267,7 @@ class _Scan:
         from scanner.cli.scan_sinks import choose_run
         from scanner.cli.trio_run import run_trio
         from scanner.run.clock import SystemClock
+        from scanner.run.order import spread
 
         clock = SystemClock()
         try:
@@ -277,7 +278,7 @@ class _Scan:
                 shard=self._shard,
                 scanner_id=self._config.history.scanner_id,
             )
-            waiting = [target for target in self._targets if target.domain not in run.done]
+            waiting = spread(target for target in self._targets if target.domain not in run.done)
             sinks, history, metrics = self._open_sinks(run, clock)
         except (OSError, ValueError) as error:
             raise CommandError(f"cannot keep results: {error}") from error

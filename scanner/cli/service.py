@@ -255,6 +255,8 @@ class Service:
             ),
             limits=MonitorLimits(
                 domains_in_flight=config.limits.domains_in_flight,
+                slow_domains_in_flight=config.limits.slow_domains_in_flight,
+                slow_after_seconds=config.limits.slow_after_seconds,
                 gauges_seconds=limits.gauges_seconds,
                 lag_tick_seconds=limits.lag_tick_seconds,
                 tidy_seconds=limits.tidy_seconds,

@@ -135,11 +135,7 @@ class Lookup:
     @property
     def is_error(self) -> bool:
         """Whether this is a lookup error in the sense of RFC 7672 §2.1.1."""
-        return (
-            self.outcome not in ANSWERS
-            or self.status in _DOUBTFUL
-            or self.own_fault is not None
-        )
+        return self.outcome not in ANSWERS or self.status in _DOUBTFUL or self.own_fault is not None
 
     @property
     def is_secure_data(self) -> bool:

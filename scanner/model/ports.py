@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scanner.model.monitoring import (
     Commit,
@@ -41,6 +41,19 @@ class Resolver(Protocol):
 
     async def lookup(self, question: Question) -> Lookup:
         """Return the outcome of ``question``; never raises for anything a peer does."""
+        ...
+
+
+@runtime_checkable
+class RememberingResolver(Protocol):
+    """A Resolver that may know the answer already; then nobody has to wait, not even in passing."""
+
+    async def lookup(self, question: Question) -> Lookup:
+        """See ``Resolver.lookup``."""
+        ...
+
+    def remembered(self, question: Question) -> Lookup | None:
+        """Return what ``lookup`` would return at once, None where it would have to ask."""
         ...
 
 

@@ -27,7 +27,14 @@ from scanner.model.observation import (
     Question,
 )
 from scanner.model.policy import RoutingLimits
-from scanner.model.ports import Clock, Prober, Resolver, VantageMonitor, ZoneSource
+from scanner.model.ports import (
+    Clock,
+    Prober,
+    RememberingResolver,
+    Resolver,
+    VantageMonitor,
+    ZoneSource,
+)
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome, RRType
 from scanner.model.zones import ZoneObservation
 from scanner.observe.turnstile import turnstile
@@ -78,6 +85,7 @@ class DomainObserver:
         went through, where we validate ourselves.
         """
         self._resolver = resolver
+        self._remembers = resolver if isinstance(resolver, RememberingResolver) else None
         self._prober = prober
         self._vantage = vantage
         self._clock = clock
@@ -169,11 +177,18 @@ class DomainObserver:
 
     async def _look_up(self, questions: Iterable[Question]) -> Answers:
         answers: dict[Question, Lookup] = {}
+        unknown: list[Question] = []
+        for question in questions:
+            known = self._remembers.remembered(question) if self._remembers else None
+            if known is None:
+                unknown.append(question)
+            else:
+                answers[question] = known
 
         async def ask(question: Question) -> None:
             answers[question] = await self._resolver.lookup(question)
 
-        await _all_at_once([partial(ask, question) for question in questions])
+        await _all_at_once([partial(ask, question) for question in unknown])
         return answers
 
 

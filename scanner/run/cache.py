@@ -94,12 +94,11 @@ class CachingResolver:
 
     async def lookup(self, question: Question) -> Lookup:
         """Return what is remembered, or ask. See ``Resolver.lookup``."""
-        self._requests += 1
-        remembered = self._remembered(question)
+        remembered = self.remembered(question)
         if remembered is not None:
-            self._count_hit(True)
             await trio.lowlevel.checkpoint()
             return remembered
+        self._requests += 1
         while (flight := self._flights.get(question)) is not None:
             if flight.done is None:
                 flight.done = SharedEvent()  # most flights nobody joins
@@ -110,6 +109,20 @@ class CachingResolver:
                 return flight.lookup
         self._count_hit(False)
         return await self._ask(question)
+
+    def remembered(self, question: Question) -> Lookup | None:
+        """Return what is remembered, and count it as a request; None where nothing is."""
+        entry = self._entries.get(question)
+        if entry is None:
+            return None
+        # A clock set back must not lengthen a TTL, so before its beginning an entry is stale too.
+        if not entry.kept_from <= self._clock.now() < entry.kept_until:
+            self._drop(question)
+            return None
+        self._entries.move_to_end(question)
+        self._requests += 1
+        self._count_hit(True)
+        return entry.lookup
 
     def forget_errors(self) -> None:
         """Drop every remembered error, so that the next question about it is asked afresh."""
@@ -150,17 +163,6 @@ class CachingResolver:
             flight.lookup = found
             if flight.done is not None:
                 flight.done.set()
-
-    def _remembered(self, question: Question) -> Lookup | None:
-        entry = self._entries.get(question)
-        if entry is None:
-            return None
-        # A clock set back must not lengthen a TTL, so before its beginning an entry is stale too.
-        if not entry.kept_from <= self._clock.now() < entry.kept_until:
-            self._drop(question)
-            return None
-        self._entries.move_to_end(question)
-        return entry.lookup
 
     def _remember(self, question: Question, lookup: Lookup) -> None:
         lifetime = self._lifetime(lookup)

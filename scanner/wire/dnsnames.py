@@ -21,7 +21,7 @@ REMEMBERED_NAMES = 8_192
 MAX_USUAL_JUMPS = 8
 """Compression pointers in a row that are followed here; real names have one or two."""
 
-_NEAR_POINTER = 0xC0  # a compression pointer into the first 256 octets
+NEAR_POINTER = 0xC0  # a compression pointer into the first 256 octets
 
 
 class OddNameError(Exception):
@@ -62,7 +62,7 @@ def read_raw_name(wire: bytes, start: int, known: KnownNames) -> tuple[bytes, in
     ``known`` remembers what the pointers of this message lead to. Raises OddNameError, and
     IndexError where the message ends; whatever is accepted ``read_labels`` accepts too.
     """
-    if wire[start] == _NEAR_POINTER and (found := known.get(wire[start + 1])) is not None:
+    if wire[start] == NEAR_POINTER and (found := known.get(wire[start + 1])) is not None:
         # As nearly all owners are; what is known stands before this record.
         return found[0], start + 2
     raw, after, _ = _read(wire, start, known, 0)

@@ -19,7 +19,14 @@ from scanner.model.names import Name
 from scanner.model.observation import Question
 from scanner.model.record import maker
 from scanner.wire.dnsframe import HEADER_OCTETS
-from scanner.wire.dnsnames import KnownNames, NameForms, OddNameError, name_forms, read_raw_name
+from scanner.wire.dnsnames import (
+    NEAR_POINTER,
+    KnownNames,
+    NameForms,
+    OddNameError,
+    name_forms,
+    read_raw_name,
+)
 from scanner.wire.dnsquery import question_octets
 from scanner.wire.dnsrdata import TYPE_DNAME, TYPE_NSEC, TYPE_NSEC3, TYPE_OPT, TYPE_RRSIG
 from scanner.wire.rrsets import (
@@ -119,8 +126,8 @@ def _decode(
         question=question,
         question_labels=forms.labels,
         rcode=flags & _RCODE | extended_rcode << 4,
-        answer=_rrsets(answer, signatures),
-        authority=_rrsets(authority, signatures),
+        answer=_rrsets(answer, signatures) if answer else (),
+        authority=_rrsets(authority, signatures) if authority else (),
         edns=edns,
         server=server,
         authoritative=bool(flags & _AUTHORITATIVE),
@@ -136,7 +143,12 @@ def _read_section(
     groups: dict[_Key, _Group] = {}
     size = len(wire)
     for _ in range(count):
-        raw_owner, position = read_raw_name(wire, position, known)
+        found = known.get(wire[position + 1]) if wire[position] == NEAR_POINTER else None
+        if found is None:
+            raw_owner, position = read_raw_name(wire, position, known)
+        else:
+            raw_owner = found[0]  # as ``read_raw_name`` has it, and nearly all owners are
+            position += 2
         owner = name_forms(raw_owner)
         rdtype, rdclass, ttl, length = _RECORD.unpack_from(wire, position)
         position += _RECORD_OCTETS

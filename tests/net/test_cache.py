@@ -68,6 +68,22 @@ def clock() -> HandClock:
     return HandClock()
 
 
+async def test_what_is_remembered_is_told_without_waiting_and_counts(clock: HandClock) -> None:
+    """Only while it may be; nothing is counted of what is not known, and nothing asked."""
+    inner = FakeResolver()
+    cache = CachingResolver(inner, clock=clock)
+    assert cache.remembered(Q) is None
+    assert cache.statistics().requests == 0
+    await cache.lookup(Q)
+    assert cache.remembered(Q) == FOUND
+    counts = cache.statistics()
+    assert (counts.requests, counts.hits, counts.entries) == (2, 1, 1)
+    clock.advance(300)
+    assert cache.remembered(Q) is None
+    assert cache.statistics().entries == 0
+    assert inner.asked == [Q]
+
+
 class TestLifetime:
     async def asks_again_after(
         self, clock: HandClock, answer: Lookup, seconds: float, limits: CacheLimits | None = None

@@ -228,6 +228,27 @@ async def test_failed_tlsa_lookup_stops_contact_only_below_secure_mx_records(
     assert contacted == (status is DnssecStatus.INSECURE)
 
 
+async def test_what_the_resolver_remembers_is_not_waited_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """One question in the air where the other is known; the evidence is the same."""
+
+    class Remembering(TableResolver):
+        def remembered(self, question: Question) -> Lookup | None:
+            return self.table.get(question) if question.rdtype is not RRType.AAAA else None
+
+    seen = []
+    for resolver in (TableResolver(), Remembering()):
+        resolver.add("example.org", RRType.MX, MxRecord(preference=10, exchange=Name("mx1.test")))
+        resolver.add("mx1.test", RRType.A, AddressRecord(address="192.0.2.1"))
+        resolver.add("_25._tcp.mx1.test", RRType.TLSA, TLSA)
+        watch, _ = observer(resolver, RecordingProber())
+        seen.append((await watch.observe(Name("example.org")), resolver))
+    (plain, _), (quick, remembering) = seen
+    assert replace(quick, duration_ms=0) == replace(plain, duration_ms=0)
+    assert list(remembering.asked) == [Question(Name("mx1.test"), RRType.AAAA)]
+
+
 async def test_our_vantage_is_confirmed_after_the_last_lookup(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -11,13 +11,14 @@ import pytest
 import validations as made
 from hypothesis import given
 from hypothesis import strategies as st
+from signed_replies import Signer, read, records
 from validations import DAY, DNSKEY, KSK, MX, NOW, REVOKED_KSK, ZSK
 
 from scanner.judge.dnssec import answer, findings, forecast, rrsig, zone
 from scanner.judge.dnssec.algorithms import LoadedKey
 from scanner.judge.dnssec.canonical import signed_owner, signing_input
 from scanner.judge.dnssec.policy import MAX_SERIAL_SECONDS, DnssecPolicy
-from scanner.judge.dnssec.rrsig import Verifier
+from scanner.judge.dnssec.rrsig import VerificationMemo, Verifier
 from scanner.judge.dnssec.zone import TrustedZone
 from scanner.model import dnssec, observation, zones
 from scanner.model.canonical import canonical, wire_form
@@ -25,6 +26,7 @@ from scanner.model.dnssec import CheckedRRset, Dnskey, LinkKind, RRset, Rrsig
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name
 from scanner.model.record import maker, record
+from scanner.model.vocabulary import DnssecStatus
 
 TAGS = (1, 2, 3)
 ALGORITHMS = (5, 8, 13)
@@ -127,6 +129,85 @@ def test_a_zone_with_some_of_its_keys_only_has_exactly_these(
     meant = [one for one in kept(whole) if one.dnskey.rdata in {key.rdata for key in wanted}]
     assert kept(whole.only(wanted)) == meant
     assert all(whole.only(wanted).keys.values())
+
+
+ZONE = Signer("example.org.")
+SIGNED = records("mx.example.org.", "A", "192.0.2.1", "192.0.2.2")
+GOOD = read(SIGNED, ZONE.sign(SIGNED))
+TRUSTED = ZONE.zone()
+REVOKED = Signer("example.org.", flags=REVOKED_KSK).zone()
+(GOOD_KEY,) = TRUSTED.keys_for(GOOD.rrsigs[0].key_tag, 13)
+ZONES = (
+    TRUSTED,
+    REVOKED,
+    replace(TRUSTED, keys={(GOOD_KEY.dnskey.key_tag, 13): (GOOD_KEY, GOOD_KEY)}),
+    replace(TRUSTED, keys={}),
+    replace(TRUSTED, labels=(b"org", b"other")),
+    Signer("example.org.", slot=1).zone(),
+)
+SECONDS = int(NOW.timestamp())
+changed_fields: dict[str, st.SearchStrategy[Any]] = {
+    "labels": st.integers(0, 5),
+    "algorithm": st.sampled_from((0, 5, 8, 13, 14, 15)),
+    "key_tag": st.sampled_from(sorted({tag for tag, _ in (*TRUSTED.keys, *REVOKED.keys)})),
+    "signer_labels": st.sampled_from(((), (b"org",), (b"org", b"example"), (b"org", b"other"))),
+    "signature": st.sampled_from((b"", bytes(63), bytes(64), bytes(96))),
+    "original_ttl": st.sampled_from((0, 60, 86_400)),
+    "ttl": st.sampled_from((0, 60, 86_400)),
+    "inception": st.sampled_from((0, SECONDS, SECONDS + 1, MAX_SERIAL_SECONDS - 1)),
+    "expiration": st.sampled_from((0, SECONDS - 1, SECONDS, SECONDS + MAX_SERIAL_SECONDS // 2)),
+}
+
+
+@st.composite
+def signed_somehow(draw: st.DrawFn) -> RRset:
+    """A well signed record set of which up to three things are changed."""
+    (good,) = GOOD.rrsigs
+    names = draw(st.lists(st.sampled_from(sorted(changed_fields)), max_size=2, unique=True))
+    one = replace(good, **{name: draw(changed_fields[name]) for name in names})
+    owners = ("mx.example.org", "*.example.org", "example.org", "other.org", "org")
+    owner = Name(draw(st.one_of(st.just("mx.example.org"), st.sampled_from(owners))))
+    return replace(
+        GOOD,
+        owner=owner,
+        owner_labels=canonical(owner),
+        rdtype=draw(st.one_of(st.just(1), st.sampled_from((43, DNSKEY)))),
+        ttl=draw(st.sampled_from((60, 100_000_000))),
+        rrsigs=draw(st.sampled_from(((one,), (one,), (one,), (one, good), ()))),
+    )
+
+
+@given(
+    st.lists(st.tuples(signed_somehow(), st.sampled_from(ZONES)), min_size=1, max_size=4),
+    st.sampled_from((0, 1, 8)),
+    st.sampled_from((0, 1, 16)),
+    st.booleans(),
+)
+def test_a_usual_signature_is_checked_as_any_other(
+    rrsets: list[tuple[RRset, TrustedZone]], per_rrset: int, failed: int, remembers: bool
+) -> None:
+    """The same result, the same reasons, and the same number of verifications paid for."""
+    policy = DnssecPolicy(
+        max_verifications_per_rrset=per_rrset,
+        max_failed_verifications=failed,
+        max_verifications=3,
+        max_rrsigs_per_rrset=per_rrset,
+    )
+
+    def checked_all() -> tuple[list[CheckedRRset], int]:
+        work = Verifier(now=NOW, policy=policy, memo=VerificationMemo(10) if remembers else None)
+        return [work.check(*each) for each in rrsets], work.verifications
+
+    usually = checked_all()
+    with without(Verifier, "_usual_keys"):
+        assert usually == checked_all()
+
+
+def test_a_good_signature_is_a_usual_one() -> None:
+    """So the shortcut is taken at all."""
+    work = Verifier(now=NOW, policy=DnssecPolicy())
+    assert work._usual_keys(GOOD, GOOD.rrsigs[0], TRUSTED) == (GOOD_KEY,)
+    assert work.check(GOOD, TRUSTED).status is DnssecStatus.SECURE
 
 
 serials = st.integers(0, MAX_SERIAL_SECONDS - 1)

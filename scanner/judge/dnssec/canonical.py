@@ -23,7 +23,7 @@ def label_count(owner: CanonicalName) -> int:
 
 def signed_owner(rrset: RRset, rrsig: Rrsig) -> CanonicalName:
     """Return the owner the signature is over: the wildcard where it has fewer labels (§3.1.3)."""
-    if rrsig.labels < label_count(rrset.owner_labels):
+    if rrsig.labels != len(rrset.owner_labels) and rrsig.labels < label_count(rrset.owner_labels):
         return (*rrset.owner_labels[: rrsig.labels], WILDCARD)
     return rrset.owner_labels
 

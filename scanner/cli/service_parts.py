@@ -31,6 +31,8 @@ RESTART_SETTINGS = (
     ("http", "max_series"),
     ("policy", "profile"),
     ("limits", "domains_in_flight"),
+    ("limits", "slow_domains_in_flight"),
+    ("limits", "slow_after_seconds"),
     ("self_test", "interval_seconds"),
     ("self_test", "canary_domains"),
 )

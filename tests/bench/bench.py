@@ -245,13 +245,13 @@ def summary(
         "undecided": [line for run in runs for line in run.undecided][:10],
         "unanswerable_questions": plain[-1].unknown,
     }
+    for name in ("lag_ms", "busy_between_ticks_ms"):
+        result[name] = max((run.figures[name] for run in plain), key=lambda each: each["worst"])
     sampled = [run for run in runs if run.sampled]
     if sampled:
         figures = sampled[-1].figures
         result["stages_ms_per_domain"] = sampled[-1].stages(count)
         result["collector_share"] = round(figures["collector_seconds"] / figures["cpu_seconds"], 3)
-        result["lag_ms"] = figures["lag_ms"]
-        result["busy_between_ticks_ms"] = figures["busy_between_ticks_ms"]
         result["hottest"] = sampled[-1].hottest()
     result["each"] = [run.figures for run in runs]
     return result

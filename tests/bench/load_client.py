@@ -3,13 +3,12 @@
     python load_client.py REPORT.json [--sample] -- scan targets.txt --output DIR ...
 
 Nothing is replaced: the command is the one a user runs, with the time noted before and after the
-pass. ``--sample`` is for a run of its own, since it costs some per cent; it adds
-
-- a task that wakes every few milliseconds and notes how late it was: the lag of the event loop;
-- a signal after every few milliseconds of processor time within the pass, at which the stack is
-  looked at: the stage is that of the innermost frame that belongs to one. A sample weighs what the
-  main thread has used since the one before, so other threads (the sinks) distort nothing; theirs
-  is the rest of the process's time.
+pass, and beside it a task that wakes every few milliseconds and notes how late it was: the lag of
+the event loop. ``--sample`` is for a run of its own, since it costs some per cent; it adds a signal
+after every few milliseconds of processor time within the pass, at which the stack is looked at: the
+stage is that of the innermost frame that belongs to one. A sample weighs what the main thread has
+used since the one before, so other threads (the sinks) distort nothing; theirs is the rest of the
+process's time.
 """
 
 import gc
@@ -182,25 +181,21 @@ def watch(measured: Measured, sampler: Sampler | None) -> None:
 
     async def marked(*arguments: Any, **named: Any) -> Any:
         measured.mark("begun")
-        try:
-            if sampler is None:
-                return await scan(*arguments, **named)
-            return await watched(*arguments, **named)
-        finally:
-            measured.mark("ended")
-
-    async def watched(*arguments: Any, **named: Any) -> Any:
         import trio
 
-        assert sampler is not None
-        gc.callbacks.append(measured.on_collection)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(measured.tick)
-            with sampler.running():
-                result = await scan(*arguments, **named)
-            nursery.cancel_scope.cancel()
-        gc.callbacks.remove(measured.on_collection)
-        return result
+            try:
+                if sampler is None:
+                    return await scan(*arguments, **named)
+                gc.callbacks.append(measured.on_collection)
+                with sampler.running():
+                    return await scan(*arguments, **named)
+            finally:
+                measured.mark("ended")
+                if sampler is not None:
+                    gc.callbacks.remove(measured.on_collection)
+                nursery.cancel_scope.cancel()
 
     wiring.Scanner.scan = marked  # type: ignore[method-assign]
 

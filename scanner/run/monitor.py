@@ -38,7 +38,7 @@ from scanner.model.ports import (
     WaitingClock,
 )
 from scanner.model.verdict import Check
-from scanner.run.announce import count_check
+from scanner.run.announce import TOLD, count_check
 from scanner.run.checking import CannotCheckError
 from scanner.run.gate import Gate
 from scanner.run.ledger import Ledger, MonitorPolicy
@@ -53,6 +53,7 @@ from scanner.run.schedule import (
 from scanner.run.slowlane import SLOW_AFTER_SECONDS, SLOW_IN_FLIGHT, SlowLane
 from scanner.run.supervise import Offload, in_thread, note_crash, supervised
 from scanner.transition.confirm import ConfirmationPolicy
+from scanner.transition.tlsamemory import annotated
 
 __all__ = ["Monitor", "MonitorLimits", "MonitorPolicy", "MonitorPorts", "StoppedError"]
 
@@ -444,11 +445,11 @@ class Monitor:
         self._put(domain, entry.due_at)
         return Finished(
             target=target,
-            check=check,
+            check=annotated(check, result.notes),
             digest=result,
             states=self._ledger.states_of(check),
             entry=entry,
-            heartbeat=heartbeat,
+            heartbeat=heartbeat or any(note.code in TOLD for note in result.notes),
         )
 
     def _retry(self, domain: Name) -> None:

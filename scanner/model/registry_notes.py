@@ -281,6 +281,32 @@ _TLSA_NOTES = (
         severity=Severity.INFO,
     ),
     _note(
+        Reason.TLSA_ROLLOVER,
+        "The records of the host are prepared for a change of keys: the next key, or the issuer, is"
+        " published beside the current one. Seen by the service, which looks again and again.",
+        sender=_DELIVERED,
+        receiver="Nothing to do. Keep the next record for two TTLs before its key is used.",
+        references=("RFC 7671 §8.1",),
+        severity=Severity.INFO,
+    ),
+    _note(
+        Reason.TLSA_PUBLISHED_LATE,
+        "The record of a new key was published less than two TTLs before the key came into use:"
+        " caches may still hold the records of before, and who uses them cannot deliver.",
+        sender="Mail is tried again; it is delivered once your resolver's cache has run out.",
+        receiver="Publish the record of the next key, wait for two TTLs, then use the key, and take"
+        " the old record away afterwards.",
+        references=("RFC 7671 §8.1", "RFC 7671 §8.4"),
+    ),
+    _note(
+        Reason.TLSA_STALE_RECORD,
+        "A TLSA record that used to match has matched nothing for more than two weeks.",
+        sender=_DELIVERED,
+        receiver="Remove it: it belongs to a key that is not used any more.",
+        references=("RFC 7671 §8.4",),
+        severity=Severity.INFO,
+    ),
+    _note(
         Reason.TLSA_PARAMETERS_UNMATCHED,
         "No record of one combination of usage, selector and matching type matches: a sender that"
         " relies on this combination fails.",

@@ -29,6 +29,8 @@ class State:
     """Times of the latest transitions, newest last, bounded; many of them are flapping."""
     recent_doubts: tuple[datetime, ...] = ()
     """Times of the latest changes that a second look did not show again, newest last, bounded."""
+    tlsa: tuple[str, ...] = ()
+    """Of an MX host: what is remembered of its TLSA records (``scanner.transition.tlsamemory``)."""
     flapping: bool = False
     """Whether it changed so often lately that its recovery needs a second look too."""
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from scanner.model.meter import Meter, OwnMetric
 from scanner.model.ports import Target
+from scanner.model.reasons import Reason
 from scanner.model.transition import Transition
 from scanner.model.verdict import Check
 from scanner.model.vocabulary import (
@@ -23,6 +24,8 @@ from scanner.transition.confirm import Digest
 
 _log = logging.getLogger("danewatch.monitor")
 
+TOLD = frozenset({Reason.TLSA_PUBLISHED_LATE})
+"""Notes that are true of one moment only: they get a line, and the check a row."""
 _KINDS = {EntityType.DOMAIN: "domain", EntityType.MX: "mail server", EntityType.ZONE: "zone"}
 
 
@@ -38,6 +41,9 @@ def announce(
             sentence_of(transition),
             extra=_transition_fields(transition, target),
         )
+    for note in digest.notes:
+        if note.code in TOLD:
+            _log.info("mail server %s: %s: %s", note.where, note.code.value, note.message)
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug("checked", extra=_check_fields(check, digest, profile))
 

@@ -26,6 +26,7 @@ from scanner.model.vocabulary import DomainVerdict, EntityType, Profile
 from scanner.run.schedule import Cadence, next_due, place_passed, retry_after
 from scanner.run.strays import Strays
 from scanner.transition.confirm import ConfirmationPolicy, Digest, digest
+from scanner.transition.tlsamemory import recall
 
 PASSING = frozenset(
     {
@@ -100,6 +101,7 @@ class Ledger:
             run_id=policy.run_id,
             labels=target.labels,
         )
+        result = recall(result, check, self._states, profile=policy.profile)
         return self._strays.settle(
             result,
             check,

@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 
 from scanner.model.monitoring import EntityKey, Suspicion
 from scanner.model.transition import State, Transition
-from scanner.model.verdict import Check
+from scanner.model.verdict import Check, Finding
 from scanner.model.vocabulary import (
     DeliveryPhase,
     DnssecStatus,
@@ -112,7 +112,8 @@ class Digest:
     that this check raised, and what is suspected of its domain. ``pending`` are suspicions of hosts
     and zones that were raised before, with the moment for each. ``failing_since`` is where the
     sender's ladder for the domain began, suspected failures included. ``dropped`` are states that
-    nothing moves any more (``scanner.run.strays``).
+    nothing moves any more (``scanner.run.strays``), ``notes`` what only time tells of the hosts'
+    TLSA records (``scanner.transition.tlsamemory``).
     """
 
     states: Mapping[EntityKey, State] = field(default_factory=dict)
@@ -123,6 +124,7 @@ class Digest:
     pending: tuple[tuple[EntityKey, datetime], ...] = ()
     failing_since: datetime | None = None
     dropped: tuple[EntityKey, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
 
 def digest(

@@ -95,6 +95,7 @@ def fold(
         recent_changes=() if state is None else state.recent_changes,
         recent_doubts=() if state is None else state.recent_doubts,
         flapping=state is not None and state.flapping,
+        tlsa=() if state is None else state.tlsa,
     )
     bounces = phase is DeliveryPhase.BOUNCING
     transition = Transition(

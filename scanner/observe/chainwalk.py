@@ -49,6 +49,7 @@ from scanner.model.ports import Clock, Resolver
 from scanner.model.record import maker
 from scanner.model.registry_dnssec import dnssec_info
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
+from scanner.observe.disposal import let_go
 from scanner.observe.dnsserver import ServerAddress
 from scanner.observe.opinion import compare
 from scanner.observe.rawfetch import RawFetcher
@@ -224,7 +225,8 @@ class ValidatingResolver:
 
     def forget(self) -> None:
         """Drop every step that is kept; what is on its way is not kept either."""
-        self._steps.clear()
+        let_go(self._steps)
+        self._steps = OrderedDict()
         self._flights.clear()
 
     def forget_failures(self) -> None:

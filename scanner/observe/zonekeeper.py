@@ -30,6 +30,7 @@ from scanner.model.observation import Question
 from scanner.model.ports import Clock
 from scanner.model.vocabulary import DnssecStatus, LookupOutcome
 from scanner.model.zones import ZoneObservation
+from scanner.observe.disposal import let_go
 from scanner.wire.dnsrdata import TYPE_CODES
 
 # Enumeration members by another name: reading one of its class takes ten times as long.
@@ -133,7 +134,8 @@ class ZoneKeeper:
 
     def forget(self) -> None:
         """Drop everything, when nothing that was seen can be trusted."""
-        self._zones.clear()
+        let_go(self._zones)
+        self._zones = OrderedDict()
         self._existence.clear()
 
     def _take_link(self, link: ChainLink, now: datetime) -> None:

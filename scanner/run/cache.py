@@ -19,6 +19,7 @@ import trio
 
 from scanner.model.observation import Lookup, OtherRecord, Question, TlsaRecord
 from scanner.model.ports import Clock, Resolver
+from scanner.observe.disposal import let_go
 from scanner.observe.turnstile import SharedEvent
 
 
@@ -131,7 +132,8 @@ class CachingResolver:
 
     def forget_all(self) -> None:
         """Drop everything, also what is on its way: nothing asked before now is remembered."""
-        self._entries.clear()
+        let_go(self._entries)
+        self._entries = OrderedDict()
         self._flights.clear()
         self._octets = 0
 

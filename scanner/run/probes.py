@@ -37,6 +37,7 @@ from scanner.model.meter import Meter, NullMeter, OwnMetric
 from scanner.model.names import Name, parent_of
 from scanner.model.observation import AddressObservation, HostAddress, ProbeError, ProbeStage
 from scanner.model.ports import Prober
+from scanner.observe.disposal import let_go
 from scanner.observe.turnstile import SharedEvent
 from scanner.run.gates import Gates
 from scanner.run.manners import Backoff, BackoffLimits, Buckets, Rests
@@ -392,7 +393,8 @@ class _Kept:
             self._octets -= _octets_of(dropped[0])
 
     def clear(self) -> None:
-        self._results.clear()
+        let_go(self._results)
+        self._results = OrderedDict()
         self._octets = 0
 
 

@@ -2,10 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -27,19 +25,17 @@ from scripted_world import (
 )
 
 from scanner.model.meter import OwnMetric
-from scanner.model.monitoring import ScheduleEntry, Snapshot, StoredState, Suspicion
+from scanner.model.monitoring import ScheduleEntry, StoredState, Suspicion
 from scanner.model.names import Name
-from scanner.model.transition import State
 from scanner.model.vocabulary import DeliveryPhase, EntityType
 from scanner.run.clock import ScaledClock
 from scanner.run.ledger import MonitorPolicy
-from scanner.run.monitor import PORTION, MonitorLimits, StoppedError
+from scanner.run.monitor import MonitorLimits, StoppedError
 from scanner.run.outflow import OutflowLimits
 from scanner.run.schedule import EXCHANGE_ONLINE_LADDER, Cadence, next_place
 
 HOUR = 3_600.0
 D = Name("d0.example")
-DAY = timedelta(days=1)
 CALM = MonitorLimits(lag_tick_seconds=6 * HOUR, gauges_seconds=HOUR, gate_seconds=HOUR)
 """Fewer ticks than usual: pretended days pass."""
 
@@ -513,41 +509,6 @@ async def test_a_new_cadence_holds_at_once(autojump_clock: Clock, nursery: trio.
     nursery.cancel_scope.cancel()
 
 
-async def turns_during(job: Callable[[], Awaitable[None]]) -> int:
-    """How often another task has a turn until ``job`` returns."""
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(count)
-        await job()
-        nursery.cancel_scope.cancel()
-    return turns
-
-
-async def test_new_places_for_many_are_made_in_portions(
-    autojump_clock: Clock, nursery: trio.Nursery
-) -> None:
-    """A new cadence, the end of blindness, a clock set back: nobody holds up the event loop."""
-    number = 8 * PORTION
-    parts = await start(nursery, service(world(number, hosts=1), limits=CALM))
-    monitor, now = parts.monitor, parts.world.clock.now()
-    assert await turns_during(partial(monitor.set_cadence, Cadence(interval=2 * DAY))) >= 5
-    assert await turns_during(partial(monitor._bring_back, now - 30 * DAY)) >= 5
-    for domain in list(parts.world.hosts):
-        monitor._schedule.put(Name(domain), now - DAY)
-    assert await turns_during(partial(monitor._spread_overdue, DAY)) >= 5
-    assert monitor._schedule.overdue(parts.world.clock.now()) == 0
-    domains = map(Name, parts.world.hosts)
-    assert all(domain in monitor._schedule or domain in monitor._flights for domain in domains)
-    nursery.cancel_scope.cancel()
-
-
 # --- restarts -------------------------------------------------------------------------------------
 
 
@@ -579,31 +540,6 @@ async def test_a_restart_goes_on_with_phases_ladders_and_suspicions(
     assert (state.failing_since - START).total_seconds() == pytest.approx(suspected, abs=1e-3)
     assert told(again) == 1
     assert again.board.restored == parts.store.stored().snapshots
-    nursery.cancel_scope.cancel()
-
-
-async def test_what_nobody_needs_any_more_leaves_the_store_too(
-    autojump_clock: Clock, nursery: trio.Nursery
-) -> None:
-    """States nobody led to for a month, and what the page keeps of whom nobody leads to."""
-    old = (EntityType.MX, "mx.gone.example")
-    parts = service(world(1), limits=replace(CALM, tidy_seconds=HOUR))
-    parts.store.states[old] = State(
-        entity_type=old[0],
-        entity=old[1],
-        profile=EXO,
-        status="failed",
-        reason=None,
-        phase=DeliveryPhase.DEFERRING,
-        since=START - timedelta(days=40),
-        last_seen_at=START - timedelta(days=31),
-    )
-    parts.store.snapshots[old] = Snapshot(entity_type=old[0], entity=old[1], data=b"")
-    parts.board.unshown = (old,)
-    await start(nursery, parts)
-    await trio.sleep(3 * HOUR)
-    assert set(parts.store.states) == {(EntityType.DOMAIN, D), (EntityType.MX, "mx0.example")}
-    assert old not in parts.store.snapshots
     nursery.cancel_scope.cancel()
 
 

@@ -178,11 +178,12 @@ class ValidatingResolver:
     async def validate(self, question: Question) -> Validation:
         """Return the answer to ``question`` with the whole chain that shows what it is worth."""
         self._validations += 1
-        until = trio.current_time() + self._limits.total_timeout_seconds
+        begun_at = trio.current_time()
+        until = begun_at + self._limits.total_timeout_seconds
         try:
             validation = await self._validate(question, until)
         except _OutOfTimeError:
-            validation = self._out_of_time(question)
+            validation = self._out_of_time(question, begun_at)
         if self._opinion is not None:
             validation = await self._compared(validation, self._opinion)
         if self._on_validation is not None:
@@ -464,7 +465,9 @@ class ValidatingResolver:
             confirmed=confirmed,
         )
 
-    def _out_of_time(self, question: Question) -> Validation:
+    def _out_of_time(self, question: Question, begun_at: float) -> Validation:
+        fetcher = self._fetcher
+        waited = isinstance(fetcher, RawFetcher) and fetcher.kept_waiting_since(begun_at)
         return Validation(
             question=question,
             validated_at=self._now(),
@@ -473,6 +476,7 @@ class ValidatingResolver:
             reason=DnssecReason.UPSTREAM_TIMEOUT,
             ede=dnssec_info(DnssecReason.UPSTREAM_TIMEOUT).ede,
             detail=f"not validated within {self._limits.total_timeout_seconds:g} s",
+            own_fault="our own questions had to wait for each other" if waited else None,
         )
 
 

@@ -95,6 +95,7 @@ class QuestionWindow:
         self._changed_at = -math.inf
         self._grows_at = math.inf
         self._too_much = math.inf
+        self._let_in_at = -math.inf
         self._settled_at = -math.inf
         self._silent_names: OrderedDict[Name, None] = OrderedDict()
         self._answered: defaultdict[int, int] = defaultdict(int)
@@ -108,6 +109,7 @@ class QuestionWindow:
             self.in_flight += 1
             return
         await self._outside.park()  # whoever leaves counts us in
+        self._let_in_at = trio.current_time()
 
     def leave(self) -> None:
         """Give the place to the next."""
@@ -136,6 +138,10 @@ class QuestionWindow:
     def is_settling(self) -> bool:
         """Whether it has just become fewer: then asking the same again would undo it."""
         return trio.current_time() < self._settled_at
+
+    def kept_waiting_since(self, moment: float) -> bool:
+        """Return whether anybody had to wait for a place at any time from then on."""
+        return bool(self._outside) or self._let_in_at >= moment
 
     def was_slow_since(self, moment: float) -> bool:
         """Return whether fewer questions than usual were allowed at any time from then on."""

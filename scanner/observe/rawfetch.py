@@ -101,6 +101,10 @@ class RawFetcher:
             for server in self.servers
         )
 
+    def kept_waiting_since(self, moment: float) -> bool:
+        """Return whether questions had to wait for others to be answered, from then on."""
+        return self._window.kept_waiting_since(moment)
+
     def _excused(self, failure: FetchFailure, begun_at: float) -> FetchFailure:
         """Silence of a resolver that had too much to do is held against nobody."""
         silent = failure.reason is DnssecReason.UPSTREAM_TIMEOUT and failure.own_fault is None

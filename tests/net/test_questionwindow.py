@@ -8,11 +8,13 @@ import pytest
 import trio
 import trio.testing
 
-from scanner.model.dnssec import FetchFailure, SignedMessage
+from scanner.judge.dnssec.anchors import ROOT_ANCHOR, Anchors
+from scanner.model.dnssec import FetchFailure, SignedMessage, Validation
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.names import Name
 from scanner.model.observation import Question
-from scanner.model.vocabulary import RRType
+from scanner.model.vocabulary import LookupOutcome, RRType
+from scanner.observe.chainwalk import ValidatingResolver
 from scanner.observe.dnsserver import DnsLimits, ServerAddress
 from scanner.observe.questionwindow import (
     OVERLOADED,
@@ -22,6 +24,7 @@ from scanner.observe.questionwindow import (
     window_limits,
 )
 from scanner.observe.rawfetch import RawFetcher
+from scanner.run.clock import SystemClock
 
 SERVER = ServerAddress("192.0.2.1")
 LIMITS = DnsLimits(max_in_flight=400, min_in_flight=10)
@@ -278,3 +281,32 @@ async def test_the_names_remembered_are_bounded(remembered: int, autojump_clock:
             window.note(question, 0.0, silent=True)
     assert len(window._silent_names) == remembered
     assert window.limit == 50
+
+
+async def test_who_waited_for_a_place_too_long_has_no_partner_to_blame(
+    autojump_clock: Clock,
+) -> None:
+    """A chain that ran out of its time because our questions queued is our own fault."""
+    resolver = Resolver(per_second=1_000, dead=lambda name: name.startswith("dead"))
+    limits = DnsLimits(max_in_flight=1)
+    found = list[Validation]()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(resolver.serve)
+        fetcher = opened(resolver, Figures(), limits)
+        validating = ValidatingResolver(
+            fetcher, anchors=Anchors((ROOT_ANCHOR,)), clock=SystemClock()
+        )
+        async with trio.open_nursery() as asking:
+            for question in questions(6, "dead"):
+                asking.start_soon(fetcher.fetch, question)
+            await trio.testing.wait_all_tasks_blocked()
+            found.append(await validating.validate(questions(1)[0]))
+        found.append(await validating.validate(questions(1)[0]))
+        nursery.cancel_scope.cancel()
+    waited, alone = found
+    assert (waited.outcome, waited.detail) == (
+        LookupOutcome.TIMEOUT,
+        "not validated within 30 s",
+    )
+    assert waited.own_fault == "our own questions had to wait for each other"
+    assert alone.outcome is not LookupOutcome.TIMEOUT

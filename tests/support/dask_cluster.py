@@ -102,7 +102,8 @@ class DaskCluster:
         facts = self.directory / "scheduler.json"
         self._scheduler = self._spawn(
             "scheduler",
-            *("--host", "tls://127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"),
+            *("--host", "tls://127.0.0.1", "--port", "0", "--no-dashboard"),
+            *("--dashboard-address", "127.0.0.1:0"),
             *("--scheduler-file", str(facts)),
         )
         deadline = time.monotonic() + START_SECONDS
@@ -127,6 +128,18 @@ class DaskCluster:
         )
         self.workers.append(worker)
         return worker
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until ``count`` workers are with the scheduler."""
+        deadline = time.monotonic() + START_SECONDS
+        log = self.directory / "scheduler.log"
+        while True:
+            text = log.read_text(errors="replace")
+            there = text.count("Register worker addr") - text.count("Remove worker addr")
+            if there >= count:
+                return
+            assert time.monotonic() < deadline, self.log("scheduler")
+            time.sleep(0.1)
 
     def log(self, name: str) -> str:
         """Return the last of what a process wrote."""
@@ -153,9 +166,9 @@ class DaskCluster:
         name: str | None = None,
     ) -> subprocess.Popen[bytes]:
         code = (
-            "import signal, sys; signal.alarm({seconds}); "
-            "from distributed.cli.dask_{role} import main; main()"
-        ).format(seconds=LIFETIME_SECONDS, role=role)
+            f"import signal, sys; signal.alarm({LIFETIME_SECONDS}); "
+            f"from distributed.cli.dask_{role} import main; main()"
+        )
         with (self.directory / f"{name or role}.log").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", code, *arguments, *self.credentials.options],

@@ -153,8 +153,14 @@ def _pace() -> list[Panel]:
         ),
         graph(
             "In flight",
-            "Checks and probes that run.",
+            "Checks and probes that run, and those of them that only wait for somebody slow.",
             Query(expr=f"sum by (stage) (danewatch_in_flight{ALL})", legend="{{stage}}"),
+            Query(expr=f"sum by (stage) (danewatch_slow_in_flight{ALL})", legend="{{stage}}, slow"),
+        ),
+        graph(
+            "Questions allowed in flight",
+            "Fewer than usual while the resolvers time out.",
+            Query(expr=f"danewatch_dns_in_flight_limit{ALL}", legend="{{instance}}"),
         ),
         graph(
             "Event loop",

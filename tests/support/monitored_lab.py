@@ -105,6 +105,7 @@ def _make_well(own: OwnMetrics, *, targets: int) -> None:
         (OwnMetric.SCHEDULER_QUEUE_LENGTH, 0),
         (OwnMetric.SCHEDULER_INTERVAL, 3_600),
         (OwnMetric.SUSPICIONS, 0),
+        (OwnMetric.DNS_IN_FLIGHT_LIMIT, 500),
         (OwnMetric.BLIND, 0),
         (OwnMetric.LAST_SELF_TEST, now),
         (OwnMetric.MASS_LOSS_SUSPECTED, 0),

@@ -231,43 +231,52 @@ Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """Opens a connection to an address and port; raises PeerError or one of OPEN_STREAM_ERRORS."""
 
 
-async def open_stream(connect: Connect, address: str, port: int) -> PeerStream:
-    """Return the stream that ``connect`` opens. Raises PeerError."""
+async def open_stream(
+    connect: Connect, address: str, port: int, *, until: float = math.inf
+) -> PeerStream:
+    """Return the stream that ``connect`` opens. Raises PeerError, and ExpiredError at ``until``
+    (trio's clock)."""
     try:
-        return PeerStream(await connect(address, port))
+        if connect is connect_tcp:
+            return PeerStream(await connect_tcp(address, port, until=until))
+        with trio.CancelScope(deadline=until):
+            return PeerStream(await connect(address, port))
     except OPEN_STREAM_ERRORS as error:
         raise translate(error) from error
+    raise ExpiredError
 
 
-async def connect_tcp(address: str, port: int) -> trio.abc.Stream:
+async def connect_tcp(address: str, port: int, *, until: float = math.inf) -> trio.abc.Stream:
     """Return a TCP connection to ``address``, an IPv4 or IPv6 address in text.
 
     Raises PeerError: REFUSED, TIMEOUT, UNREACHABLE for what the network answered; NO_ROUTE,
-    OWN_RESOURCES for what never left this machine. The caller sets the deadline.
+    OWN_RESOURCES for what never left this machine. Raises ExpiredError at ``until``.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
         raise PeerError(_before_sending(error.errno), _words(error)) from error
+    stream = TcpStream(sock)
+    stream.end_at(until)
     try:
-        await _connect(sock, address, port)
+        await _connect(stream, sock, address, port)
         # Each message waits for an answer, so none must wait for more to send (RFC 9293 §3.7.4).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return TcpStream(sock)
     except BaseException:
-        sock.close()
+        stream.close()
         raise
+    return stream
 
 
-async def _connect(sock: socket.socket, address: str, port: int) -> None:
+async def _connect(stream: TcpStream, sock: socket.socket, address: str, port: int) -> None:
     sock.setblocking(False)
     await trio.lowlevel.checkpoint_if_cancelled()
     code = sock.connect_ex((address, port))
     if code not in (0, errno.EINPROGRESS):
         # A refusal from this very machine (loopback) comes at once and is a refusal all the same.
         raise PeerError(_before_sending(code), _words_for(code))
-    await trio.lowlevel.wait_writable(sock)
+    await stream.wait_send_all_might_not_block()
     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise PeerError(_after_sending(code), _words_for(code))

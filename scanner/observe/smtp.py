@@ -44,6 +44,7 @@ from scanner.model.observation import (
 from scanner.model.ports import Clock
 from scanner.observe.net import (
     Connect,
+    ExpiredError,
     PeerError,
     PeerStream,
     TimeUpError,
@@ -203,7 +204,7 @@ class SmtpProber:
         end = await self._further_connection(deadline)
         if end is None:
             return replace(seen, other_algorithm=OtherAlgorithm.UNKNOWN)
-        other = await self._attempt(target, end, only=first.other)
+        other = await self._made(target, end, only=first.other)
         if other.error is None and algorithm_of(other.chain) is first.other:
             return replace(seen, other_algorithm=OtherAlgorithm.SHOWN, other_chain=other.chain)
         return replace(seen, other_algorithm=_without_other(other))
@@ -215,7 +216,7 @@ class SmtpProber:
         end = await self._further_connection(deadline)
         if end is None:
             return seen
-        nameless = await self._attempt(replace(target, sni=None), end)
+        nameless = await self._made(replace(target, sni=None), end)
         return replace(seen, chain_without_sni=nameless.chain)
 
     async def _further_connection(self, deadline: float) -> float | None:
@@ -229,9 +230,14 @@ class SmtpProber:
         await trio.sleep(limits.other_pause_seconds)
         return min(deadline, trio.current_time() + limits.other_seconds)
 
-    async def _attempt(
+    async def _attempt(self, target: "_Target", deadline: float) -> AddressObservation:
+        """Return what one connection showed."""
+        return (await self._made(target, deadline)).observation(self._new_id())
+
+    async def _made(
         self, target: "_Target", deadline: float, *, only: Algorithm | None = None
-    ) -> AddressObservation:
+    ) -> "_Attempt":
+        """Make one connection and return it at its end."""
         context = self._context if only is None else self._only[only]
         attempt = _Attempt(
             target=target,
@@ -249,7 +255,7 @@ class SmtpProber:
             attempt.fail(error.error, error.detail)
         except Exception as error:  # noqa: BLE001 - the waist described at the top of this file
             attempt.fail(ProbeError.INTERNAL, f"{type(error).__name__}: {error}")
-        return attempt.observation(self._new_id())
+        return attempt
 
     async def _open(self, attempt: "_Attempt") -> PeerStream:
         """Return the connection, or report what the failure proves about our own egress."""
@@ -326,7 +332,7 @@ _NO_OTHER = frozenset({ProbeError.TLS_ALERT, ProbeError.TLS_PROTOCOL, ProbeError
 its one certificate all the same, which OpenSSL then does not take."""
 
 
-def _without_other(other: AddressObservation) -> OtherAlgorithm:
+def _without_other(other: "_Attempt") -> OtherAlgorithm:
     """Return what a connection says that did not bring the other certificate."""
     answered = other.error is None or (
         other.stage is ProbeStage.HANDSHAKE and other.error in _NO_OTHER
@@ -359,8 +365,8 @@ class _Attempt:
         self._deadline = deadline
         self._observed_at = observed_at
         self._started = trio.current_time()
-        self._stage = ProbeStage.CONNECT
-        self._error: ProbeError | None = None
+        self.stage = ProbeStage.CONNECT
+        self.error: ProbeError | None = None
         self._detail: str | None = None
         self._reply_code: int | None = None
         self._reply_text: str | None = None
@@ -386,12 +392,12 @@ class _Attempt:
                     on_greeting(self.target.address)
                 await self._act(stream, events)
         except PeerError:
-            if self._error is None:
+            if self.error is None:
                 raise
 
     async def secure(self, stream: PeerStream, context: SSL.Context) -> TlsStream:
         """Do the handshake and keep its facts. Raises PeerError."""
-        self._stage = ProbeStage.HANDSHAKE
+        self.stage = ProbeStage.HANDSHAKE
         self._allow(stream, self._limits.handshake_seconds, lambda: "the end of the handshake")
         secured = await handshake(stream, context, self.target.sni)
         self._facts = secured.facts
@@ -423,8 +429,8 @@ class _Attempt:
                 return events
 
     async def _act(self, stream: ByteStream, events: tuple[Event, ...]) -> None:
-        if self._facts is None and self._error is None:
-            self._stage = self.client.stage
+        if self._facts is None and self.error is None:
+            self.stage = self.client.stage
         for event in events:
             match event:
                 case Send(data=data):
@@ -455,9 +461,10 @@ class _Attempt:
         """Return the connection. Raises PeerError, as ``_allow`` has it for one that is late."""
         seconds = self._limits.connect_seconds
         until = min(trio.current_time() + seconds, self._deadline)
-        with trio.move_on_at(until):
-            return await open_stream(connect, self.target.address.address, port)
-        raise self._late(until, seconds, "an answer to our connection")
+        try:
+            return await open_stream(connect, self.target.address.address, port, until=until)
+        except ExpiredError:
+            raise self._late(until, seconds, "an answer to our connection") from None
 
     def _allow(self, stream: ByteStream, seconds: float, awaited: Callable[[], str]) -> None:
         """Give ``stream`` ``seconds`` from now on, within the deadline.
@@ -485,14 +492,14 @@ class _Attempt:
     def reached(self, timing: str, stage: ProbeStage) -> None:
         """Note that a step has ended and ``stage`` begins."""
         self._stamp(timing)
-        self._stage = stage
+        self.stage = stage
 
     def fail(self, error: ProbeError, detail: str) -> None:
         """Note what ended the probe; the first one counts, and none undoes a success."""
-        if self._stage is ProbeStage.DONE:
+        if self.stage is ProbeStage.DONE:
             self._detail = _shown(f"after TLS: {detail}")
-        elif self._error is None:
-            self._error = error
+        elif self.error is None:
+            self.error = error
             self._detail = _shown(detail)
 
     def _take_failure(self, failure: Failure) -> None:
@@ -500,6 +507,11 @@ class _Attempt:
         if failure.reply is not None and failure.error in _DECIDED_BY_REPLY:
             self._reply_code = failure.reply.code
             self._reply_text = _shown(failure.reply.text)
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """The certificates seen, leaf first."""
+        return self._facts.chain if self._facts else ()
 
     def _stamp(self, timing: str | None) -> None:
         if timing is not None:
@@ -516,8 +528,8 @@ class _Attempt:
             family=address.family,
             sni=self.target.sni,
             observed_at=self._observed_at,
-            stage=self._stage,
-            error=self._error,
+            stage=self.stage,
+            error=self.error,
             detail=self._detail,
             reply_code=self._reply_code,
             reply_text=self._reply_text,
@@ -527,7 +539,7 @@ class _Attempt:
             tls_version=facts.version if facts else None,
             cipher=facts.cipher if facts else None,
             key_exchange_group=facts.group if facts else None,
-            chain=facts.chain if facts else (),
+            chain=self.chain,
             transcript=self.client.transcript,
             timings=ProbeTimings(**self._timings),
             probe_id=probe_id,

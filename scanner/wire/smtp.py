@@ -187,6 +187,10 @@ _PRINTABLE = bytes(
 )
 REMEMBERED_LINES = 2_048
 """Lines kept as read: servers of the same make say the same."""
+REMEMBERED_REPLIES = 1_024
+"""Whole replies kept as read: a server says the same to both of our connections."""
+MAX_REMEMBERED_REPLY_OCTETS = 1_024
+"""Longer replies are read line by line, so that what is kept stays below 8 MiB."""
 MAX_REMEMBERED_OCTETS = 256
 """Longer lines are read anew each time, so that what is kept stays below 2 MiB."""
 _REPLY_LINE = re.compile(rb"([1-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
@@ -261,6 +265,10 @@ class SmtpClient:
         the clear can pass for something said under TLS (RFC 3207 §4.2 and its §6).
         """
         events: list[Event] = []
+        whole = self._whole_reply(data)
+        if whole is not None:
+            self._take_whole(whole, len(data), events)
+            return tuple(events)
         offset = 0
         while offset < len(data) and self._state is not State.CLOSED:
             if self._state is State.HANDSHAKE:
@@ -299,6 +307,29 @@ class SmtpClient:
         events: list[Event] = []
         self._enter(State.EHLO_TLS, events)
         return tuple(events)
+
+    # -- whole replies -------------------------------------------------------------------------
+
+    def _whole_reply(self, data: bytes) -> "_Whole | None":
+        """Return the reply that ``data`` is, nothing less and nothing more and within every bound,
+        when one is due; None for everything else, which is read line by line."""
+        limits = self._limits
+        if (
+            self._buffer
+            or self._lines
+            or self._state in (State.HANDSHAKE, State.CLOSED)
+            or len(data) > min(MAX_REMEMBERED_REPLY_OCTETS, limits.max_line_octets)
+            or len(data) > limits.max_session_octets - self._session_octets
+        ):
+            return None
+        whole = _read_reply(data)
+        return None if whole is None or len(whole.shown) > limits.max_reply_lines else whole
+
+    def _take_whole(self, whole: "_Whole", octets: int, events: list[Event]) -> None:
+        self._session_octets += octets
+        for line in whole.shown:
+            self._note_shown(line)
+        self._follow(whole.reply, events)
 
     # -- lines ---------------------------------------------------------------------------------
 
@@ -358,7 +389,11 @@ class SmtpClient:
         assert code is not None
         self._code = None
         self._lines = []
-        reply = Reply(code=code, lines=lines, enhanced_code=_enhanced_code(code, lines))
+        self._follow(
+            Reply(code=code, lines=lines, enhanced_code=_enhanced_code(code, lines)), events
+        )
+
+    def _follow(self, reply: Reply, events: list[Event]) -> None:
         events.append(ReplyReceived(state=self._state, reply=reply))
         step = _TABLE[self._state][self._classify(reply)]
         if step.error is not None:
@@ -438,6 +473,32 @@ def _parse_line(raw: bytes) -> _Line:
 
 
 _read_line = lru_cache(maxsize=REMEMBERED_LINES)(_parse_line)
+
+
+class _Whole(NamedTuple):
+    """One whole reply and its lines as they can be shown."""
+
+    reply: Reply
+    shown: tuple[str, ...]
+
+
+def _parse_reply(data: bytes) -> _Whole | None:
+    """Return the one well-formed reply that ``data`` is, or None."""
+    *raw, rest = data.split(b"\n")
+    if rest or not raw:
+        return None
+    lines = [_parse_line(one) for one in raw]
+    code, last = lines[0].code, lines[-1]
+    if code is None or last.goes_on or any(line.code != code for line in lines):
+        return None
+    if not all(line.goes_on for line in lines[:-1]):
+        return None
+    texts = tuple(line.text for line in lines)
+    reply = Reply(code=code, lines=texts, enhanced_code=_enhanced_code(code, texts))
+    return _Whole(reply, tuple(line.shown for line in lines))
+
+
+_read_reply = lru_cache(maxsize=REMEMBERED_REPLIES)(_parse_reply)
 
 
 def offers_starttls(reply: Reply) -> bool:

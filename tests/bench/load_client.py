@@ -203,12 +203,16 @@ def watch(measured: Measured, sampler: Sampler | None) -> None:
 def main(arguments: list[str]) -> int:
     """Run the command and write the report; return the command's exit code."""
     ours, command = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
-    from scanner.cli.main import run
+    from scanner.cli.main import main as danewatch
 
     measured = Measured()
     sampler = Sampler() if "--sample" in ours else None
     watch(measured, sampler)
-    code = run(command)
+    sys.argv, code = ["danewatch", *command], 0
+    try:
+        danewatch()
+    except SystemExit as end:
+        code = int(end.code or 0)
     if "ended" not in measured.marks:
         return code or 1
     report = measured.report()

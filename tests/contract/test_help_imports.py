@@ -36,3 +36,40 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "loaded:"
+
+
+WITHOUT = """
+import sys
+from scanner.cli import main
+sys.argv = ["danewatch", *{arguments!r}]
+try:
+    main.main()
+except SystemExit as end:
+    assert not end.code, end.code
+import pyarrow
+assert pyarrow.array([1]).to_pylist() == [1]
+print("left out:", *(name for name in main.BIG_MODULES if sys.modules.get(name, main) is None))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left_out"),
+    [
+        (["scan", "--help"], " numpy pandas"),
+        (["monitor", "--help"], " numpy pandas"),
+        (["scan", "--engine", "dask", "--help"], ""),
+        (["check", "--help"], ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_pass_imports_no_numpy_and_no_pandas(arguments: list[str], left_out: str) -> None:
+    """pyarrow imports both where they are installed, and does without where they are not."""
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(arguments=arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "left out:" + left_out

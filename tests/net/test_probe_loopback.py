@@ -1,5 +1,6 @@
 """One probe over a real TCP stack: what the kernel says when peers refuse, reset or vanish."""
 
+import contextlib
 import errno
 import socket
 
@@ -9,7 +10,15 @@ import trio
 from scanner.model.observation import HostAddress, ProbeError, ProbeStage
 from scanner.model.vocabulary import Family
 from scanner.observe import net
-from scanner.observe.net import PeerError, PeerStream, TcpStream, connect_tcp, translate
+from scanner.observe.net import (
+    ExpiredError,
+    PeerError,
+    PeerStream,
+    TcpStream,
+    connect_tcp,
+    open_stream,
+    translate,
+)
 
 HERE = HostAddress(address="127.0.0.1", family=Family.IPV4, status=None)
 
@@ -107,6 +116,33 @@ async def test_a_cancelled_connection_attempt_leaves_no_socket(monkeypatch) -> N
     assert [sock.fileno() for sock in made] == [-1] * len(made)
 
 
+async def test_a_connection_that_nobody_answers_ends_at_its_time(autojump_clock) -> None:
+    """Our own connector keeps its own time: no cancel scope is around it; the socket is closed."""
+    with socket.socket() as listening, contextlib.ExitStack() as waiting:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        port = listening.getsockname()[1]
+        for _ in range(3):  # the queue is full now, and further SYNs are dropped
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+        with pytest.raises(ExpiredError):
+            await open_stream(connect_tcp, "127.0.0.1", port, until=trio.current_time() + 20)
+    assert trio.current_time() == pytest.approx(20, abs=0.01)
+
+
+async def test_another_connector_is_ended_at_the_same_time(autojump_clock) -> None:
+    """By a cancel scope, which any connector obeys."""
+
+    async def never(_address: str, _port: int) -> trio.abc.Stream:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    with pytest.raises(ExpiredError):
+        await open_stream(never, "192.0.2.1", 25, until=trio.current_time() + 20)
+    assert trio.current_time() == pytest.approx(20, abs=0.01)
+
+
 AT_ONCE = {
     errno.ECONNREFUSED: ProbeError.REFUSED,
     errno.ENETUNREACH: ProbeError.NO_ROUTE,
@@ -128,6 +164,9 @@ class FakeSocket:
         self.at_once = at_once
         self.later = later
         self.closed = False
+
+    def fileno(self) -> int:
+        return -1
 
     def setblocking(self, flag: bool) -> None:
         assert not flag

@@ -83,6 +83,30 @@ def test_how_the_bytes_are_cut_changes_nothing(said: bytes, cuts: list[int]) -> 
         assert machine.receive_eof() == run(said, [])[1].receive_eof()
 
 
+@given(
+    replies=st.lists(
+        st.one_of(likely, likely, lines, st.lists(lines, min_size=2, max_size=4).map(b"".join)),
+        max_size=8,
+    )
+)
+@example(replies=[b"220 mx\r\n", b"250-mx\r\n" * 4 + b"250 STARTTLS\r\n", b"220 go\r\n"])
+@example(replies=[b"220 mx\r\n", b"250-mx\r\n" * 5 + b"250 STARTTLS\r\n", b"220 go\r\n"])
+@example(replies=[b"220 mx\r\n", b"250-mx\r\n", b"250 STARTTLS\r\n", b"220 go\r\n250 evil\r\n"])
+@example(replies=[b"220-mx\r\n250 mx\r\n"])
+@example(replies=[b"220 mx\r\n220 mx\r\n"])
+def test_a_whole_reply_is_read_as_its_lines_are(replies: list[bytes]) -> None:
+    """A reply that comes in one piece goes a shorter way, to the same events and evidence."""
+    said = b"".join(replies)
+    at_once = run(said, list(itertools.accumulate(map(len, replies))))
+    events, machine = run(said, list(range(len(said))))
+    assert at_once[0] == events
+    assert at_once[1].transcript == machine.transcript
+    assert (at_once[1].state, at_once[1].stage) == (machine.state, machine.stage)
+    assert at_once[1].starttls_offered == machine.starttls_offered
+    assert at_once[1].early_plaintext == machine.early_plaintext
+    assert at_once[1].receive_eof() == machine.receive_eof()
+
+
 @given(said=sessions)
 def test_only_four_commands_are_ever_said(said: bytes) -> None:
     """Whatever a server says, no mail transaction begins (case 96)."""

@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ class HistoryError(OSError):
         self.path = path
         self.file_complete = file_complete
         self.in_use = in_use
+
+    def __reduce__(self) -> "tuple[partial[HistoryError], tuple[object, ...]]":
+        """Let it be told by another process, which exceptions of more than texts cannot."""
+        make = partial(
+            HistoryError, path=self.path, file_complete=self.file_complete, in_use=self.in_use
+        )
+        return make, self.args
 
 
 def check_identifier(kind: str, value: str) -> str:

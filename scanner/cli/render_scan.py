@@ -262,6 +262,8 @@ def _ending(result: PassResult) -> tuple[Mark, str]:
     if result.sink_error is not None:
         sentence = f"The pass was stopped, because results cannot be kept: {result.sink_error}"
         return Mark.FAIL, sentence
+    if result.failed is not None:
+        return Mark.FAIL, f"The pass was stopped: {result.failed}"
     if result.interrupted:
         return Mark.WARN, "The pass was interrupted. The same command with --resume goes on."
     if result.blind is not None:

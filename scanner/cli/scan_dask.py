@@ -4,6 +4,7 @@ The same lists, the same files, the same summary and exit codes as a pass of one
 is made of every single check while it runs (JSON lines, the file of metrics) is not to be had.
 """
 
+import logging
 import secrets
 import signal
 import sys
@@ -105,6 +106,9 @@ def _run(scan: DaskScan, history: "_History", say: Say) -> int:
         on_domain=lambda report: _count(statistics, report),
     )
     started = time.monotonic()
+    for noisy in ("distributed", "tornado", "asyncio"):
+        # What matters of a lost connection is told in a sentence of ours.
+        logging.getLogger(noisy).setLevel(logging.CRITICAL + 1)
     with _signals() as interrupted, Cluster(scan.access, is_interrupted=interrupted) as cluster:
         try:
             workers = cluster.workers()
@@ -276,7 +280,7 @@ class _History:
             checked=ending.checked,
             blind=ending.blind,
             interrupted=ending.interrupted,
-            sink_error=ending.failed,
+            failed=ending.failed,
         )
 
     def _choose(self, scanner_id: str) -> Run:
@@ -347,7 +351,7 @@ def _show_summary(
 
 
 def _exit_code(scan: DaskScan, statistics: Statistics, result: PassResult) -> int:
-    if result.sink_error is not None:
+    if result.failed is not None:
         return EXIT_USAGE
     if result.interrupted:
         return EXIT_INTERRUPTED

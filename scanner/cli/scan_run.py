@@ -40,12 +40,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PassResult:
-    """How a pass ended. ``sink_error`` is a sentence when results could not be kept."""
+    """How a pass ended. ``sink_error`` is a sentence when results could not be kept, ``failed``
+    one when what makes the pass failed."""
 
     checked: int
     blind: str | None = None
     interrupted: bool = False
     sink_error: str | None = None
+    failed: str | None = None
 
 
 class PassSink(Protocol):

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from distributed import Client, Future, KilledWorker
+from distributed import CancelledError, Client, KilledWorker
 from distributed.security import Security
 
 from scanner.distributed.values import BlindWorkerError
@@ -31,9 +31,15 @@ WORKERS_SECONDS = 30
 """How long a pass waits for its first worker, and goes on without any."""
 QUEUED_PER_WORKER = 1
 """Tasks waiting at each worker beside those that run, so that none is ever idle."""
+EXAMINE_SECONDS = 60
+"""How long a worker may take to test itself, behind a task that it is still busy with."""
 TICK_SECONDS = 0.25
 LOOK_SECONDS = 2.0
 """How often the list of workers is looked at."""
+
+
+GO_ON = "what is published stays, and the same command with --resume goes on"
+GONE = f"the scheduler is gone; {GO_ON}"
 
 
 class ClusterError(Exception):
@@ -212,13 +218,14 @@ class Cluster:
             )
             for address in self._workers
         }
-        found: dict[str, Any] = {}
-        for address, future in futures.items():
-            try:
-                found[address] = future.result()
-            except Exception as error:  # noqa: BLE001 - told for each worker
-                found[address] = error
-        return found
+        deadline = time.monotonic() + EXAMINE_SECONDS
+        while not all(future.done() for future in futures.values()):
+            if self._is_interrupted():
+                raise InterruptedPassError
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(TICK_SECONDS)
+        return {address: _outcome_of(future) for address, future in futures.items()}
 
     def count_out(self, worker: str, sentence: str) -> None:
         """Give ``worker`` nothing more. Raises NobodySeesError when no other is left."""
@@ -294,6 +301,8 @@ class Cluster:
             raise ClusterError(
                 f"{flight.work.name} ended one worker after the other: {error}"
             ) from error
+        except CancelledError as error:  # not by us: those are no longer among the flights
+            raise ClusterError(f"{self._address}: {GONE}") from error
         finally:
             future.release()
 
@@ -319,19 +328,19 @@ class Cluster:
         if not now and moment - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = moment
-        if self._client.status not in ("running", "connecting"):
-            raise ClusterError(f"{self._address}: the scheduler is gone")
-        listed = self._client.scheduler_info(n_workers=-1)["workers"]
+        try:
+            listed = self._client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+            raise ClusterError(f"{self._address}: {GONE}") from error
+        if self._client.status != "running":
+            raise ClusterError(f"{self._address}: {GONE}")
         self._workers = {address: int(one["nthreads"]) for address, one in listed.items()}
         if self._workers:
             self._alone_since = None
         elif self._flights:
             self._alone_since = self._alone_since or moment
             if moment - self._alone_since >= WORKERS_SECONDS:
-                raise ClusterError(
-                    f"{self._address}: all workers are gone; what is published stays, and the "
-                    "same command with --resume goes on"
-                )
+                raise ClusterError(f"{self._address}: all workers are gone; {GO_ON}")
         self._free_the_stranded()
 
     def _free_the_stranded(self) -> None:
@@ -361,10 +370,16 @@ class Cluster:
         return f"danewatch-{name}-{self._numbers}-{id(self):x}"
 
 
+def _outcome_of(future: Any) -> Any:
+    if not future.done():
+        return TimeoutError(f"nothing within {EXAMINE_SECONDS} s")
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001 - told for each worker
+        return error
+
+
 def _innermost(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-__all__ = ["Access", "Cluster", "ClusterError", "Future", "InterruptedPassError", "NobodySeesError"]

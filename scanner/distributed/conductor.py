@@ -162,7 +162,7 @@ class Conductor:
         """Let every worker test itself; count out those that would see nothing."""
         for worker, answer in self._cluster.on_each(tasks.examine, self._plan.equipment).items():
             if isinstance(answer, Exception):
-                raise ClusterError(f"{worker} cannot test itself: {answer}")
+                answer = (), f"{worker} cannot test itself: {answer}"
             said, blind = answer
             for sentence in said:
                 self._say(f"{worker}: {sentence}")
@@ -230,14 +230,14 @@ class Conductor:
         for attempt in range(DEFAULT_TRIES):
             if not wanted:
                 break
-            missing, unproved = self._probe_once(wanted, total=len(wished))
+            missing, unproved = self._probe_once(wanted)
             # One look at who did not answer is enough if it was by a worker that others answer;
             # else another worker looks, once.
             wanted = missing + (unproved if attempt == 0 else [])
         if any(wish not in self._state.located for wish in wished):
             raise NobodySeesError("no worker could finish its probes: each lost its way out")
 
-    def _probe_once(self, wanted: Sequence[Wish], *, total: int) -> tuple[list[Wish], list[Wish]]:
+    def _probe_once(self, wanted: Sequence[Wish]) -> tuple[list[Wish], list[Wish]]:
         """Make probes; return those that were not made, and those that prove nothing."""
         limits = self._plan.equipment.sharing_limits
         groups = group_wishes(wanted, limits, size=self._limits.group_probes)
@@ -254,10 +254,12 @@ class Conductor:
                     elsewhere=frozenset(before),
                 )
             )
+        done = 0
         for _, report in self._cluster.perform(waiting):
             assert isinstance(report, ProbeReport)
             self._take(report)
-            self._progress("mail servers", len(state.located), total)
+            done += len(report.results)
+            self._progress("mail servers", done, len(wanted))
         missing = [wish for wish in wanted if wish not in state.located]
         unproved = [wish for wish in wanted if wish in state.located and not self._is_proved(wish)]
         if len(self._cluster.workers()) < 2:

@@ -129,6 +129,12 @@ class DaskCluster:
         self.workers.append(worker)
         return worker
 
+    def kill_scheduler(self) -> None:
+        """End the scheduler as a power cut would."""
+        assert self._scheduler is not None
+        self._scheduler.kill()
+        self._scheduler.wait()
+
     def wait_for_workers(self, count: int) -> None:
         """Wait until ``count`` workers are with the scheduler."""
         deadline = time.monotonic() + START_SECONDS

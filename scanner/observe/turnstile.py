@@ -157,7 +157,7 @@ class SharedEvent:
         await _stand_in(self._waiting)
 
     async def wait_until(self, moment: float) -> bool:
-        """Return True once it is set, or False at ``moment`` (trio's clock) if it is not."""
+        """Return at ``moment`` (trio's clock) at the latest whether it is set."""
         if self._is_set:
             await trio.lowlevel.checkpoint()
             return True
@@ -167,7 +167,7 @@ class SharedEvent:
             await _stand_in(self._waiting)
         finally:
             patience.due = math.inf
-        return not patience.expired
+        return self._is_set
 
 
 @dataclass(eq=False, slots=True)
@@ -176,13 +176,11 @@ class _Patience:
 
     task: trio.lowlevel.Task
     due: float
-    expired: bool = False
 
     def expire(self) -> None:
         """Take the task out of its line, unless it is about to go on anyway."""
         line: _Line | None = self.task.custom_sleep_data  # none once it was let on
         if line is not None and line.pop(self.task, self) is None:
-            self.expired = True
             trio.lowlevel.reschedule(self.task)
         self.due = math.inf
 

@@ -55,12 +55,11 @@ MAX_SIGNERS = 3
 
 # Enumeration members by another name: reading one of its class takes ten times as long.
 _SECURE: Final = DnssecStatus.SECURE
-_INSECURE: Final = DnssecStatus.INSECURE
 
 WORST_FIRST = (
     DnssecStatus.BOGUS,
     DnssecStatus.INDETERMINATE,
-    _INSECURE,
+    DnssecStatus.INSECURE,
     _SECURE,
 )
 
@@ -256,12 +255,12 @@ class _Answering:
             if zone.labels != signer:
                 continue  # no zone begins at the signer's name
             part = self._check(rrset, zone, message)
-            if part.status is _SECURE or part.status is _INSECURE:
+            if part.status is _SECURE or part.status is DnssecStatus.INSECURE:
                 return part
             failed = failed or part
             tried.append(signer)
         path = yield from self._walk(side_of(rrset.owner_labels, rrset.rdtype))
-        if path.zone is None and (failed is None or path.status is _INSECURE):
+        if path.zone is None and (failed is None or path.status is DnssecStatus.INSECURE):
             self._forget_since(start)  # what a zone that is not signed has for signatures
             part = self._ended(path, rrset)
             return self._hidden_cut(part, rrset.owner_labels, (rrset,), message) or part
@@ -319,8 +318,6 @@ class _Answering:
         self, rrset: RRset, zone: TrustedZone, message: SignedMessage
     ) -> None:
         """Note a proof beside good data that there are no such data: two versions of one zone."""
-        if not message.authority:
-            return
         if denies(message.authority, rrset.owner_labels, rrset.rdtype, zone, self.work):
             self._note(DnssecReason.DENIAL_CONTRADICTS, rrset.owner_labels, rrset.rdtype, zone.name)
 
@@ -333,9 +330,8 @@ class _Answering:
         self.rrsets.append(checked)
         if checked.status is _SECURE:
             self.ttls.append(checked.ttl_seconds)
-        work = self.work
         self.findings += rrset_findings(
-            checked, zone, now=work.now, policy=work.policy, server=self.server
+            checked, zone, now=self.work.now, policy=self.work.policy, server=self.server
         )
 
     def _denials(self, message: SignedMessage, zone: TrustedZone) -> Denials:
@@ -362,12 +358,12 @@ class _Answering:
             if path.zone.labels != signer:
                 continue
             part, proven = self._weigh_denial(name, outcome, message, path.zone)
-            if part.status in (_SECURE, _INSECURE):
+            if part.status in (_SECURE, DnssecStatus.INSECURE):
                 self.parts.append(part)
                 return self._finish(proven)
             failed = failed or part
         path = yield from self._walk(side_of(name, self.rdtype))
-        if path.zone is None and (failed is None or path.status is _INSECURE):
+        if path.zone is None and (failed is None or path.status is DnssecStatus.INSECURE):
             # A zone above the cut proves nothing of names below it (RFC 6840 §4.1), nor need it.
             self._forget_since(start)
             part = self._part_of(path)
@@ -437,7 +433,7 @@ class _Answering:
             self._note(reason, zone.labels, TYPE_SOA, zone.name)
             return part
         checked = self._verify(own[0], zone)
-        good = part.status in (_SECURE, _INSECURE)
+        good = part.status in (_SECURE, DnssecStatus.INSECURE)
         if good and checked.status is not _SECURE:
             return _Part(status=checked.status, reason=checked.reason, zone=zone)
         return part
@@ -455,7 +451,7 @@ class _Answering:
             return _make_part(status=_SECURE, zone=zone, proof=proof)
         if proof.result is ProofResult.PROVEN_INSECURE:
             reason = proof.reason or DnssecReason.OPT_OUT_SPAN
-            status = _INSECURE
+            status = DnssecStatus.INSECURE
         else:
             reason = proof.reason or DnssecReason.DENIAL_MISSING
             limit = reason is DnssecReason.WORK_LIMIT

@@ -241,18 +241,17 @@ def signed_of(rrset: CheckedRRset) -> Signed:
         for one in rrset.signatures
         if one.checked and (one.reason is None or one.reason in _DATES)
     ]
+    keys = frozenset([(one.rrsig.key_tag, one.rrsig.algorithm) for one in rrset.signatures])
     if not counting:
-        keys = frozenset([(one.rrsig.key_tag, one.rrsig.algorithm) for one in rrset.signatures])
         return Signed(owner=rrset.owner, rdtype=rrset.rdtype, keys=keys)
     best = counting[0]
     if len(counting) > 1:
         best = max(counting, key=lambda one: (one.reason is None, one.expiration))
-    key = (best.rrsig.key_tag, best.rrsig.algorithm)
     return _make_signed(
         owner=rrset.owner,
         rdtype=rrset.rdtype,
-        keys=frozenset([(one.rrsig.key_tag, one.rrsig.algorithm) for one in rrset.signatures]),
-        key=key,
+        keys=keys,
+        key=(best.rrsig.key_tag, best.rrsig.algorithm),
         span=_make_span(inception=best.inception, expiration=best.expiration),
         good=best.reason is None,
     )

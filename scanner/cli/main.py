@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -87,9 +87,19 @@ def _do_without_big_modules(arguments: Sequence[str]) -> None:
     clustered = any("dask" in argument for argument in arguments)
     if WITHOUT_BIG_MODULES.isdisjoint(arguments[:1]) or clustered:
         return
-    absent: dict[str, Any] = dict.fromkeys(BIG_MODULES)
-    for name, module in absent.items():
-        sys.modules.setdefault(name, module)  # None: an import of it fails
+    sys.meta_path.insert(0, _BigModulesAbsent())
+
+
+class _BigModulesAbsent:
+    """Finds big modules nowhere.
+
+    None in ``sys.modules`` would not do: compiled code that imports one is given the None.
+    """
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Raise ModuleNotFoundError for a big module, leave any other to others."""
+        if fullname in BIG_MODULES:
+            raise ModuleNotFoundError(f"danewatch does without {fullname}", name=fullname)
 
 
 def run(arguments: Sequence[str]) -> int:

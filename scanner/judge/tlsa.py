@@ -14,8 +14,10 @@ Theory
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
-from scanner.judge.certificate import load, spki_of
+from scanner.judge.certificate import CACHED_CERTIFICATES, MAX_CACHED_OCTETS, load, spki_of
 from scanner.judge.publickey import is_public_key
 from scanner.model.observation import TlsaRecord
 from scanner.model.reasons import Reason
@@ -164,6 +166,33 @@ def _parameters(record: TlsaRecord) -> Parameters:
     return record.usage, record.selector, record.matching_type
 
 
+class _Content(NamedTuple):
+    """What one selector selects of a certificate, and its digests."""
+
+    selector: int
+    octets: bytes
+    sha256: bytes
+    sha512: bytes
+
+
+def _contents(certificate: bytes) -> tuple[_Content, ...]:
+    """Return what each selector selects: Cert(0), and SPKI(1) as far as one can be found."""
+    found = [(SELECTOR_CERTIFICATE, certificate), (SELECTOR_SPKI, spki_of(certificate))]
+    return tuple(
+        _Content(selector, octets, hashlib.sha256(octets).digest(), hashlib.sha512(octets).digest())
+        for selector, octets in found
+        if octets is not None
+    )
+
+
+_remembered_contents = lru_cache(maxsize=CACHED_CERTIFICATES)(_contents)
+
+
+def _contents_of(certificate: bytes) -> tuple[_Content, ...]:
+    is_large = len(certificate) > MAX_CACHED_OCTETS
+    return (_contents if is_large else _remembered_contents)(certificate)
+
+
 def associations(certificate: bytes) -> frozenset[Association]:
     """Return everything a TLSA record could say to match a certificate, in DER.
 
@@ -171,12 +200,10 @@ def associations(certificate: bytes) -> frozenset[Association]:
     SPKI(1), as far as one can be found (RFC 6698 §2.1.2); for each matching type (§2.1.3).
     """
     found: set[Association] = set()
-    for selector in (SELECTOR_CERTIFICATE, SELECTOR_SPKI):
-        content = _selected(certificate, selector)
-        if content is not None:
-            found.add((selector, MATCHING_FULL, content))
-            found.add((selector, MATCHING_SHA256, hashlib.sha256(content).digest()))
-            found.add((selector, MATCHING_SHA512, hashlib.sha512(content).digest()))
+    for content in _contents_of(certificate):
+        found.add((content.selector, MATCHING_FULL, content.octets))
+        found.add((content.selector, MATCHING_SHA256, content.sha256))
+        found.add((content.selector, MATCHING_SHA512, content.sha512))
     return frozenset(found)
 
 
@@ -189,30 +216,22 @@ def matches(record: TlsaRecord, certificate: frozenset[Association]) -> bool:
     return (record.selector, record.matching_type, record.data) in certificate
 
 
-def _selected(certificate: bytes, selector: int) -> bytes | None:
-    return certificate if selector == SELECTOR_CERTIFICATE else spki_of(certificate)
-
-
 def expected_records(leaf: bytes) -> tuple[str, ...]:
     """Return TLSA records, in presentation form, that would match the leaf certificate.
 
     Recommended first: 3 1 1, 3 0 1, 3 1 2, 3 0 2. Those over the public key are left out when the
     certificate holds none that can be read.
     """
-    order = (
-        (SELECTOR_SPKI, MATCHING_SHA256),
-        (SELECTOR_CERTIFICATE, MATCHING_SHA256),
-        (SELECTOR_SPKI, MATCHING_SHA512),
-        (SELECTOR_CERTIFICATE, MATCHING_SHA512),
-    )
-    lines = []
-    for selector, matching_type in order:
-        content = _selected(leaf, selector)
-        if content is not None:
-            digest = hashlib.sha256 if matching_type == MATCHING_SHA256 else hashlib.sha512
-            lines.append(
-                f"{USAGE_DANE_EE} {selector} {matching_type} {digest(content).hexdigest()}"
-            )
+    # The public key first: a renewed certificate may keep it.
+    contents = sorted(_contents_of(leaf), key=lambda content: -content.selector)
+    lines = [
+        f"{USAGE_DANE_EE} {content.selector} {MATCHING_SHA256} {content.sha256.hex()}"
+        for content in contents
+    ]
+    lines += [
+        f"{USAGE_DANE_EE} {content.selector} {MATCHING_SHA512} {content.sha512.hex()}"
+        for content in contents
+    ]
     return tuple(lines)
 
 

@@ -12,6 +12,10 @@ marked so, and where entries overlap the most specific one decides.
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+
+REMEMBERED_NETWORKS = 1_024
+"""Addresses whose network is remembered: a host is connected to twice within a second or two."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -40,6 +44,7 @@ def special_purpose(address: str) -> str | None:
     return _name_of(parsed, _IPV6) or _embedded(parsed) or _outside_unicast(parsed)
 
 
+@lru_cache(maxsize=REMEMBERED_NETWORKS)
 def network_of(address: str, *, ipv4_bits: int = 24, ipv6_bits: int = 48) -> str:
     """Return the network ``address`` lies in, as ``192.0.2.0/24``: what one operator usually has.
 

@@ -106,9 +106,7 @@ def _run(scan: DaskScan, history: "_History", say: Say) -> int:
         on_domain=lambda report: _count(statistics, report),
     )
     started = time.monotonic()
-    for noisy in ("distributed", "tornado", "asyncio"):
-        # What matters of a lost connection is told in a sentence of ours.
-        logging.getLogger(noisy).setLevel(logging.CRITICAL + 1)
+    _silence_libraries()
     with _signals() as interrupted, Cluster(scan.access, is_interrupted=interrupted) as cluster:
         try:
             workers = cluster.workers()
@@ -132,6 +130,16 @@ def _run(scan: DaskScan, history: "_History", say: Say) -> int:
     elapsed = time.monotonic() - started
     _show_summary(scan, statistics, result, books, elapsed)
     return _exit_code(scan, statistics, result)
+
+
+def _silence_libraries() -> None:
+    """Let Dask log nothing here: what matters of a lost connection we say in a sentence."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in _NOISY:
+            logging.getLogger(name).disabled = True
+
+
+_NOISY = frozenset({"distributed", "tornado", "asyncio"})
 
 
 def _count(statistics: Statistics, report: DomainReport) -> None:

@@ -35,6 +35,7 @@ from scanner.cli.errors import (
 )
 from scanner.cli.render import Style, can_show_unicode, make_console, print_lines
 from scanner.cli.render_scan import PLAIN_INTERVAL_SECONDS, Statistics, summary_lines
+from scanner.cli.render_words import plural
 from scanner.cli.scan_run import PassResult
 from scanner.cli.scan_sinks import Run, choose_run, own_scanner_id
 from scanner.cli.wiring import Settings
@@ -113,7 +114,8 @@ def _run(scan: DaskScan, history: "_History", say: Say) -> int:
             cluster.check_versions(tasks.version, __version__)
         except InterruptedPassError:
             return EXIT_INTERRUPTED
-        say(f"{len(workers):,} workers at {scan.access.scheduler}, pass {history.run.run_id}")
+        number = plural(len(workers), "worker")
+        say(f"{number} at {scan.access.scheduler}, pass {history.run.run_id}")
         conductor = Conductor(
             plan=history.plan,
             cluster=cluster,

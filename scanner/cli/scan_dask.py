@@ -321,6 +321,8 @@ class _History:
 
     def _first_number(self) -> int:
         """Return a number above those of all files of this pass."""
+        if self.run.resumed is None and self._scan.pass_id is None:
+            return 0
         prefix = f"{self.run.run_id}-"
         taken = [0]
         for table in TABLES:

@@ -1,8 +1,9 @@
 """What travels between the machines of a pass: plain values that can be pickled, and small.
 
 Evidence itself is staged (``scanner.distributed.staging``); what goes through the scheduler are
-jobs of some kilobytes and reports that grow with a shard: a wish takes about 150 octets, a domain's
-report about 1.5 KiB, most of it the evidence texts of its looks.
+jobs of some kilobytes and reports that grow with a shard. Measured with pickle: a wish takes 80
+octets, where its result lies 100, the report of a domain 1.2 KiB, most of it the evidence texts of
+its looks; what is staged takes 3 KiB for the lookups of a domain and 5 KiB for its check.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -3,7 +3,9 @@
 Rules: the answer to a wrong password and to an unknown user is the same and takes the same time; a
 password is hashed off the event loop, one at a time, so that guessing costs the guesser time and
 the scanner at most one core's share; what was found out is remembered under a keyed digest, so
-that a scrape does not hash, and the memory holds no password.
+that a scrape does not hash, and the memory holds no password. Passwords that wait to be hashed are
+few, in all and from one address, also of clients that hung up; and no number of wrong ones makes a
+right one forgotten: whoever guesses keeps out nobody who was let through before.
 """
 
 import asyncio
@@ -12,7 +14,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import Executor
 from typing import Any
@@ -25,7 +27,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_REMEMBERED = 1_000
-"""Answers kept, right and wrong."""
+"""Answers kept, so many right ones and so many wrong ones."""
+MAX_WAITING = 64
+"""Passwords that wait to be hashed, or are; about three seconds at bcrypt's usual cost."""
+MAX_WAITING_OF_ONE = 4
+"""The same from one address."""
 MAX_PASSWORD_OCTETS = 72
 """What bcrypt looks at; more is cut off, as every implementation of it does."""
 _NOBODY = "$2b${cost:02d}$abcdefghijklmnopqrstuuZ3pW8c3jQf6bS0lJ9mV4yq2nT1rD5eK"
@@ -53,14 +59,23 @@ class BasicAuth:
         self._open_paths = open_paths
         self._executor = executor
         self._key = secrets.token_bytes(32)
-        self._known: OrderedDict[bytes, bool] = OrderedDict()
+        self._known: dict[bool, OrderedDict[bytes, None]] = {
+            True: OrderedDict(),
+            False: OrderedDict(),
+        }
+        self._waiting: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401, or pass the request on."""
+        """Answer 401, or 503 when too many wait; or pass the request on."""
         if scope["type"] == "http" and scope["path"] not in self._open_paths:
             users = self._users()
-            if users and not await self._may_pass(scope, users):
-                await _refuse(send)
+            try:
+                passes = not users or await self._may_pass(scope, users)
+            except _TooManyError:
+                await _answer(send, 503, b"too many passwords are being tried; try again\n")
+                return
+            if not passes:
+                await _answer(send, 401, b"user and password, please\n", _CHALLENGE)
                 return
         await self._app(scope, receive, send)
 
@@ -75,17 +90,33 @@ class BasicAuth:
         parts = (user.encode("utf-8"), password, against.encode("ascii"))
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         digest = hmac.digest(self._key, message, hashlib.sha256)
-        known = self._known.get(digest)
-        if known is None:
-            loop = asyncio.get_running_loop()
-            matches = await loop.run_in_executor(self._executor, _matches, password, against)
-            known = matches and hashed is not None
-            self._known[digest] = known
-            if len(self._known) > MAX_REMEMBERED:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(digest)
+        for known, digests in self._known.items():
+            if digest in digests:
+                digests.move_to_end(digest)
+                return known
+        matches = await self._hash(str((scope.get("client") or ("",))[0]), password, against)
+        known = matches and hashed is not None
+        self._known[known][digest] = None
+        if len(self._known[known]) > MAX_REMEMBERED:
+            self._known[known].popitem(last=False)
         return known
+
+    async def _hash(self, client: str, password: bytes, against: str) -> bool:
+        """Return whether the hash is that of ``password``. Raises _TooManyError."""
+        if self._waiting.total() >= MAX_WAITING or self._waiting[client] >= MAX_WAITING_OF_ONE:
+            raise _TooManyError
+        self._waiting[client] += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, _matches, password, against)
+        finally:
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client]
+
+
+class _TooManyError(Exception):
+    """Too many passwords wait to be hashed."""
 
 
 def _credentials(header: bytes) -> tuple[str, bytes] | None:
@@ -113,12 +144,16 @@ def _highest_cost(users: Mapping[str, str]) -> int:
     return max(costs, default=_DEFAULT_COST)
 
 
-async def _refuse(send: Send) -> None:
-    body = b"user and password, please\n"
+_CHALLENGE = ((b"www-authenticate", b'Basic realm="danewatch", charset="UTF-8"'),)
+
+
+async def _answer(
+    send: Send, status: int, body: bytes, further: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode("ascii")),
-        (b"www-authenticate", b'Basic realm="danewatch", charset="UTF-8"'),
+        *further,
     ]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

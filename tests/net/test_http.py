@@ -4,6 +4,8 @@ import base64
 import gzip
 import http.client
 import json
+import select
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -521,6 +523,49 @@ class TestPasswords:
             assert site.ask("/-/healthy", authorization=basic(*credentials)).status == first
         assert len(hashes) == 3
         assert [against[4:6] for against in hashes] == ["04", "04", "04"]
+
+    def test_no_number_of_wrong_passwords_makes_a_right_one_forgotten(
+        self, serve: Serve, web_config: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Or a scrape would have to wait behind those who guess."""
+        monkeypatch.setattr(http_auth, "MAX_REMEMBERED", 2)
+        site = serve(web_config_file=web_config)
+        right = basic("prometheus", "geheim")
+        assert site.ask("/-/healthy", authorization=right).status == 200
+        for guess in "abc":
+            wrong = basic("prometheus", guess)
+            assert site.ask("/-/healthy", authorization=wrong).status == 401
+        monkeypatch.setattr(http_auth, "_matches", lambda password, against: False)
+        assert site.ask("/-/healthy", authorization=right).status == 200
+
+    def test_guessing_and_hanging_up_keeps_out_nobody_known(
+        self, serve: Serve, web_config: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Passwords that wait are few, and one more is turned away at once, not queued."""
+        site = serve(web_config_file=web_config)
+        right = basic("prometheus", "geheim")
+        assert site.ask("/-/healthy", authorization=right).status == 200
+        go = threading.Event()
+        monkeypatch.setattr(http_auth, "_matches", lambda password, against: not go.wait(SECONDS))
+        try:
+            with ExitStack() as stack:
+                guesses = [
+                    stack.enter_context(socket.create_connection((site.host, site.port), SECONDS))
+                    for _ in range(http_auth.MAX_WAITING_OF_ONE + 1)
+                ]
+                for number, guess in enumerate(guesses):
+                    wrong = basic("prometheus", f"guess {number}")
+                    guess.sendall(
+                        f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {wrong}\r\n\r\n".encode()
+                    )
+                answered, _, _ = select.select(guesses, (), (), SECONDS)
+                assert [one.recv(12) for one in answered] == [b"HTTP/1.1 503"]
+            # All have hung up, and what they asked for still counts.
+            more = site.ask("/-/healthy", authorization=basic("prometheus", "one more"))
+            assert more.status == 503
+            assert site.ask("/-/healthy", authorization=right).status == 200
+        finally:
+            go.set()
 
     def test_health_is_open_only_where_configured(self, serve: Serve, web_config: Path) -> None:
         """For load balancers; nothing else is open then."""

@@ -63,6 +63,7 @@ def test_imports_go_down_the_layers_only() -> None:
         ("scanner/judge/planted.py", "import scanner.observe", "imports go down the layers"),
         ("scanner/observe/planted.py", "import scanner.run", "imports go down the layers"),
         ("scanner/run/planted.py", "import exporters", "imports go down the layers"),
+        ("scanner/run/planted.py", "import scanner.distributed", "imports go down the layers"),
         ("scanner/judge/planted.py", "import scanner.wire", "imports go down the layers"),
         ("scanner/judge/planted.py", "import socket", "the decision core does no I/O"),
         ("scanner/wire/planted.py", "import time", "the decision core does no I/O"),

@@ -536,7 +536,7 @@ async def test_a_mail_server_that_was_given_up_is_tried_again_after_an_hour(
     """It may have another certificate by then."""
     deadly = True
     world = Probing(deadly=lambda _: deadly)
-    async with world.pool(count=1, sharing=SharingLimits(fresh_seconds=60.0)) as pool:
+    async with world.pool(count=1, sharing=SharingLimits(failures_fresh_seconds=60.0)) as pool:
         await check_all(pool, 1)
         deadly = False
         await check_all(pool, 1)

@@ -106,6 +106,7 @@ class Service:
         self._steady: Callable[[], float] = trio.current_time
         self._scanners: Replaceable[Scanner] | None = None
         self._reloading = trio.Lock()
+        self._started = trio.Event()
         self._stop = trio.Event()
         self.ended = trio.Event()
         self._chosen: tuple[Target, ...] = ()
@@ -143,6 +144,7 @@ class Service:
             self._note_reload(worked=True)
             problems = self._targets.current.problem_count
             self.meter.put(OwnMetric.TARGETS_LOAD_PROBLEMS, problems)
+            self._started.set()
             task_status.started()
             await self._stop.wait()
             self.monitor.stop(self._loaded.config.schedule.stop_grace_seconds)
@@ -308,7 +310,7 @@ class Service:
         while True:
             await trio.sleep(self._loaded.config.targets.watch_seconds / self._limits.pace)
             async with self._reloading:
-                change = await trio.to_thread.run_sync(self._targets.look)
+                change = await trio.to_thread.run_sync(self._targets.look, abandon_on_cancel=True)
                 refused = None if change is None else self._take_targets(change)
                 if refused is not None:
                     _log.error("the new target list is refused, the old one stays: %s", refused)
@@ -341,10 +343,12 @@ class Service:
         """Take the configuration and the targets anew; return what is wrong, empty if all is well.
 
         When the configuration is wrong nothing changes. A list that shrinks is taken as confirmed.
+        A service that starts is waited for.
         """
+        await self._started.wait()
         async with self._reloading:
             try:
-                loaded = await trio.to_thread.run_sync(self._load)
+                loaded = await trio.to_thread.run_sync(self._load, abandon_on_cancel=True)
                 problems = await self._take(loaded)
             except (CommandError, OSError) as error:
                 problems = tuple(str(error).splitlines())
@@ -373,7 +377,9 @@ class Service:
                 loaded.config.targets.files,
                 max_shrink=loaded.config.targets.max_shrink_percent / 100,
             )
-        change = await trio.to_thread.run_sync(partial(self._targets.look, confirmed=True))
+        change = await trio.to_thread.run_sync(
+            partial(self._targets.look, confirmed=True), abandon_on_cancel=True
+        )
         refused = None if change is None else self._take_targets(change)
         return () if refused is None else (f"the old target list stays: {refused}",)
 

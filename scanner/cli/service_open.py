@@ -9,7 +9,7 @@ import logging
 import secrets
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -215,22 +215,35 @@ async def _live(
 
 
 async def _obey_signals(service: Service, scope: trio.CancelScope) -> None:
-    """Reload at SIGHUP, end at SIGTERM and SIGINT, at once at the second of these."""
+    """Reload at SIGHUP, end at SIGTERM and SIGINT, at once at the second of these.
+
+    However long a reload takes, or a start that it has to wait for, the end is not kept waiting.
+    """
     stopping = False
     signals = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
-    with trio.open_signal_receiver(*signals) as received:
-        async for number in received:
-            if number == signal.SIGHUP:
-                await service.reload()
-                continue
-            if stopping:
-                _log.warning("told twice to stop: what runs is given up")
-                scope.cancel()
-                return
-            stopping = True
-            _log.info("stopping: no new checks, those that run may finish")
-            notify(STOPPING)
-            service.stop()
+    ask, asked = trio.open_memory_channel[None](1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_reload_when_asked, service, asked)
+        with trio.open_signal_receiver(*signals) as received:
+            async for number in received:
+                if number == signal.SIGHUP:
+                    with suppress(trio.WouldBlock):  # one is to come that will see the same
+                        ask.send_nowait(None)
+                    continue
+                if stopping:
+                    _log.warning("told twice to stop: what runs is given up")
+                    scope.cancel()
+                    return
+                stopping = True
+                _log.info("stopping: no new checks, those that run may finish")
+                notify(STOPPING)
+                service.stop()
+
+
+async def _reload_when_asked(service: Service, asked: "trio.MemoryReceiveChannel[None]") -> None:
+    """Reload for ever, one at a time."""
+    async for _ in asked:
+        await service.reload()
 
 
 class Pulse:

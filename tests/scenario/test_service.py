@@ -4,11 +4,13 @@ The parts have tests of their own; here they are put together as ``danewatch mon
 """
 
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -21,11 +23,12 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 import trio
+import trio.testing
 
 from exporters.own_metrics import OwnMetrics
 from scanner.cli.errors import CommandError
 from scanner.cli.service import Loaded, Service, ServiceLimits
-from scanner.cli.service_open import Pulse, open_service, serve_page
+from scanner.cli.service_open import Pulse, _obey_signals, open_service, serve_page
 from scanner.cli.service_parts import places_of
 from scanner.cli.wiring import Settings
 from scanner.config import Config
@@ -221,6 +224,67 @@ async def test_what_is_wrong_with_a_list_is_told_from_the_start(tmp_path: Path) 
         w.write_targets(BANK, "not a domain")
         async with w.service():
             await w.until("metrics", r"^danewatch_targets_load_problems 1(\.0)?$")
+
+
+async def test_told_to_reload_while_it_starts_it_reloads_once_it_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service manager may send its signal at any time."""
+    caplog.set_level(logging.INFO)
+    async with world(tmp_path) as a:
+        loaded = a.load()
+        with open_service(
+            loaded,
+            load=a.load_again,
+            places=places_of(loaded.config, "test"),
+            meter=OwnMetrics(version="1"),
+            now=a.clock.now(),
+        ) as service:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_obey_signals, service, nursery.cancel_scope)
+                await trio.testing.wait_all_tasks_blocked()
+                signal.raise_signal(signal.SIGHUP)
+                await trio.testing.wait_all_tasks_blocked()
+                assert "reload" not in caplog.text
+                await nursery.start(service.run, a.clock)
+                with trio.fail_after(60):
+                    while "reloaded" not in caplog.text:
+                        await trio.testing.wait_all_tasks_blocked(0.01)
+                nursery.cancel_scope.cancel()
+
+
+async def test_a_reload_that_hangs_keeps_no_end_waiting(tmp_path: Path) -> None:
+    """Such as one that reads a target list from a server that is gone."""
+    reading, go = trio.Event(), threading.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    async with world(tmp_path) as a:
+        loaded = a.load()
+
+        def hang() -> Loaded:
+            token.run_sync_soon(reading.set)
+            go.wait(60)
+            return loaded
+
+        with open_service(
+            loaded,
+            load=hang,
+            places=places_of(loaded.config, "test"),
+            meter=OwnMetrics(version="1"),
+            now=a.clock.now(),
+        ) as service:
+            try:
+                with trio.fail_after(40):
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_obey_signals, service, nursery.cancel_scope)
+                        await nursery.start(service.run, a.clock)
+                        signal.raise_signal(signal.SIGHUP)
+                        await reading.wait()
+                        signal.raise_signal(signal.SIGTERM)
+                        await service.ended.wait()
+                        nursery.cancel_scope.cancel()
+            finally:
+                go.set()
 
 
 async def test_a_reload_replaces_the_scanner(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ from typing import Any
 import outcome
 import trio
 
+from scanner.run.workers_pickle import dumps
+
 _HEAD = struct.Struct(">I")
 
 CALL, VALUE, FAILED, CANCEL, CANCELLED, NOTE = range(6)
@@ -165,7 +167,7 @@ class Link:
     def _send(self, message: tuple[Any, ...]) -> None:
         if self.lost:
             raise LinkLostError
-        body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        body = dumps(message)
         if len(body) > self._limits.max_frame:
             raise FrameError(f"a message of {len(body):,} octets is too large")
         outbox = self._outbox

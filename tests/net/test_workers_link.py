@@ -4,6 +4,7 @@ import pickle
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -12,7 +13,12 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.model.dnssec_reasons import DnssecReason
+from scanner.model.meter import OwnMetric
 from scanner.model.names import Name
+from scanner.model.observation import ProbeError, Question
+from scanner.model.reasons import Reason
+from scanner.model.vocabulary import RRType
 from scanner.run.workers_link import (
     FrameError,
     Link,
@@ -20,6 +26,7 @@ from scanner.run.workers_link import (
     LinkLostError,
     RemoteFailureError,
 )
+from scanner.run.workers_pickle import dumps
 
 
 class Other:
@@ -259,6 +266,16 @@ def test_whatever_a_peer_sends_travels_as_a_value(values: list[bytes | str]) -> 
         return other.told
 
     assert trio.run(travel) == values
+
+
+@pytest.mark.parametrize("kind", [RRType, Reason, DnssecReason, ProbeError, OwnMetric])
+def test_members_of_closed_sets_come_out_as_themselves(kind: type[Enum]) -> None:
+    """By number, all of them, inside whatever they are in."""
+    questions = tuple(Question(Name("p.test"), rdtype) for rdtype in RRType)
+    sent = (tuple(kind), questions, {"inner": [next(iter(kind))]})
+    got = pickle.loads(dumps(sent))
+    assert got == sent
+    assert all(one is other for one, other in zip(got[0], sent[0], strict=True))
 
 
 async def test_names_are_names_on_the_other_side() -> None:

@@ -1,7 +1,9 @@
 """One record set, its signatures, one reason each (RFC 4035 §5.3)."""
 
+import struct
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import dns.name
 import dns.rdata
@@ -19,9 +21,12 @@ from signed_replies import (
 )
 
 from scanner.judge.dnssec.algorithms import LoadedKey, Verdict, load_key
+from scanner.judge.dnssec.canonical import signing_input
 from scanner.judge.dnssec.policy import DnssecPolicy, Sha1Policy
 from scanner.judge.dnssec.rrsig import VerificationMemo, Verifier
-from scanner.judge.dnssec.zone import trusted_zone
+from scanner.judge.dnssec.zone import TrustedZone, trusted_zone
+from scanner.model.canonical import name_of, wire_form
+from scanner.model.dnssec import Dnskey, RRset, Rrsig
 from scanner.model.dnssec_reasons import DnssecReason
 from scanner.model.vocabulary import DnssecStatus
 
@@ -366,6 +371,63 @@ def test_failures_are_remembered_too() -> None:
         work = Verifier(now=NOW, policy=DnssecPolicy(), memo=memo)
         assert work.check(rrset, ZONE.zone()).reason is DnssecReason.RRSIG_INVALID
         assert work.verifications == expected
+
+
+class _SaysYes:
+    """A public key whose owner chose it to begin with that of another, and can sign with it."""
+
+    def verify(self, *_: object) -> None:
+        """Find every signature good."""
+
+
+def _signed_by_rsa(apex: bytes, rdatas: tuple[bytes, ...], signature: bytes) -> RRset:
+    """Return a record set of a type nobody knows at the apex ``apex``, signed by key tag 1."""
+    labels = (apex,)
+    fields = {"type_covered": 65_280, "algorithm": 8, "labels": 1, "original_ttl": 60}
+    begins, ends = (int((NOW + age).timestamp()) for age in (-HOUR, HOUR))
+    packed = struct.pack("!HBBIIIH", *fields.values(), ends, begins, 1)
+    rrsig = Rrsig(
+        **fields,
+        expiration=ends,
+        inception=begins,
+        key_tag=1,
+        signer=name_of(labels),
+        signer_labels=labels,
+        signature=signature,
+        header=packed + wire_form(labels),
+        ttl=60,
+    )
+    return RRset(
+        owner=name_of(labels),
+        owner_labels=labels,
+        rdtype=65_280,
+        ttl=60,
+        rdatas=rdatas,
+        rrsigs=(rrsig,),
+        parsed=(),
+    )
+
+
+def _rsa_zone(apex: bytes, rdata: bytes, public: object) -> TrustedZone:
+    dnskey = Dnskey(
+        flags=257, protocol=3, algorithm=8, public_key=rdata[4:], key_tag=1, rdata=rdata
+    )
+    key = LoadedKey(dnskey=dnskey, public=cast(Any, public))
+    return TrustedZone(name=name_of((apex,)), labels=(apex,), keys={(1, 8): (key,)})
+
+
+def test_what_one_zone_had_verified_vouches_for_no_other() -> None:
+    """A key may begin with another zone's key, a signature and its data: where one ends counts."""
+    victim = load_key(Signer(algorithm=8).model_key, DnssecPolicy())
+    own = _signed_by_rsa(b"evil", (b"own",), b"s" * 256)
+    tail = b"\x01\x00" + b"s" * 256 + signing_input(own, own.rrsigs[0])
+    forged = _signed_by_rsa(b"good", (b"forged" + tail,), b"x")
+    head = signing_input(forged, forged.rrsigs[0]).removesuffix(tail)
+    longer = victim.dnskey.rdata + b"\x00\x01x" + head
+    work = Verifier(now=NOW, policy=DnssecPolicy(), memo=VerificationMemo())
+    assert work.check(own, _rsa_zone(b"evil", longer, _SaysYes())).status is DnssecStatus.SECURE
+    checked = work.check(forged, _rsa_zone(b"good", victim.dnskey.rdata, victim.public))
+    assert checked.reason is DnssecReason.RRSIG_INVALID
 
 
 def test_the_memory_is_bounded() -> None:

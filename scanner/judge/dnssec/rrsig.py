@@ -9,6 +9,7 @@ Rules
 """
 
 import hashlib
+import struct
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -31,6 +32,7 @@ _make_checked = maker(CheckedRRset)
 _SECURE: Final = DnssecStatus.SECURE
 _GOOD: Final = Verdict.GOOD
 _HALF = MAX_SERIAL_SECONDS // 2
+_LENGTHS = struct.Struct("!HH")  # RDATA has 65,535 octets at most
 _TYPE_DS = 43
 _TYPE_DNSKEY = 48
 
@@ -273,7 +275,10 @@ class Verifier:
         """Return what the signature is worth; None when there is nothing left to pay with."""
         entry, known = b"", None
         if self._memo is not None:
-            parts = (key.dnskey.rdata, len(signature).to_bytes(2), signature, data)
+            rdata = key.dnskey.rdata
+            # With both lengths, or a longer key of one zone could pass for a shorter of another.
+            lengths = _LENGTHS.pack(len(rdata), len(signature))
+            parts = (lengths, rdata, signature, data)
             entry = hashlib.sha256(b"".join(parts)).digest()
             known = self._memo.get(entry)
         if known is not None:

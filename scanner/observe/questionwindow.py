@@ -114,7 +114,7 @@ class QuestionWindow:
     def leave(self) -> None:
         """Give the place to the next."""
         self.in_flight -= 1
-        if self.limit < self._limits.most:
+        if self._slow_until == math.inf:  # also where the bound was at its least and stayed
             self._grow()
         while self._outside and self.in_flight < self.limit:
             self.in_flight += 1

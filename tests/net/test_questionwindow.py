@@ -206,6 +206,20 @@ async def test_the_bound_is_halved_at_bursts_and_grows_slowly(autojump_clock: Cl
     assert not window.was_slow_since(trio.current_time())
 
 
+async def test_a_bound_that_cannot_be_lower_excuses_nobody_for_ever(autojump_clock: Clock) -> None:
+    """Who allows few questions anyway: a burst is told of, and over when it is calm again."""
+    window = QuestionWindow(WindowLimits(most=20, least=20))
+    begun_at = trio.current_time()
+    for question in questions(10, "dead"):
+        window.note(question, begun_at, silent=True)
+    assert (window.limit, window.was_slow_since(begun_at)) == (20, True)
+    await trio.sleep(window_limits(LIMITS).settle_seconds + 1)
+    await window.enter()
+    window.leave()
+    await trio.sleep(1)
+    assert (window.limit, window.was_slow_since(trio.current_time())) == (20, False)
+
+
 async def test_a_burst_among_many_answers_is_none(autojump_clock: Clock) -> None:
     """A share counts, not a number; and an hour of answers does not outweigh what happens now."""
     window = QuestionWindow(WindowLimits(most=100))

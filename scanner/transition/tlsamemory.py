@@ -135,11 +135,14 @@ def remember(
     left to live when it was looked up, no more than it began with.
     """
     before = read_memory(memory)
+    # A look that could not read the records moves the state and not the memory, so only a match
+    # shows that ``memory`` is of the last look.
+    is_of_last = any(one.matched_at == last_look_at for one in before.values())
     usable = {_key(one): one for one in records if one.usable}
     after: dict[str, RecordMemory] = {}
     for key, one in list(usable.items())[:MAX_RECORDS]:
         known = before.get(key) or RecordMemory(
-            key=key, first_seen_at=at, absent_at=last_look_at if before else None
+            key=key, first_seen_at=at, absent_at=last_look_at if is_of_last else None
         )
         after[key] = replace(known, matched_at=at) if one.matched else known
     notes: list[Finding] = []

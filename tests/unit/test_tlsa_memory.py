@@ -113,6 +113,16 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     assert unseen.look(NEW) == []
 
 
+def test_a_look_that_could_not_read_the_records_shows_no_absence() -> None:
+    """The host failed for want of an answer: nobody knows whether the new record was there."""
+    host = Host(ttl=HOUR)
+    host.look(OLD)
+    host.now += 5 * HOUR
+    host.last = host.now  # the state moved, the memory did not
+    assert host.look(OLD, NEW_UNUSED, later=HOUR / 4) == [Reason.TLSA_ROLLOVER]
+    assert host.look(OLD_UNUSED, NEW, later=HOUR) == []
+
+
 def test_who_repairs_a_host_that_failed_is_not_blamed() -> None:
     """Nobody could deliver before; the record comes late, and the change of keys came long ago."""
     host = Host()

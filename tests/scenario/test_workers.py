@@ -10,9 +10,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import trio
+from process_tree import children_of, is_alive, wait_for
 
 from scanner.cli.wiring import Settings, open_scanner
 from scanner.judge.dnssec.anchors import read_anchors
@@ -109,30 +109,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
         process.stdin.close()
         process.wait(timeout=30)
         process.stdout.close()
-
-
-def children_of(pid: int) -> list[int]:
-    """Return the processes that ``pid`` has started and that have not ended."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return [child for child in found if is_alive(child)]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
-    """Return what ``condition`` returns once that is something; fail after ``seconds``."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
-    return found
 
 
 @contextmanager

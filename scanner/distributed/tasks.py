@@ -194,8 +194,8 @@ class _Probing:
     """The probes of one group, and whether our own network fails meanwhile.
 
     As in ``scanner.run.outage``: so many networks in a row that did not answer are looked into, by
-    a greeting of a server that did before. When that fails too it is us, and everything since the
-    last greeting is left for another worker.
+    a greeting of a server that did before; at the end of a group so many wishes are enough. When
+    that fails too it is us, and everything since the last greeting is left for another worker.
     """
 
     def __init__(self, job: ProbeJob, egress: _Egress) -> None:
@@ -216,6 +216,9 @@ class _Probing:
         async with trio.open_nursery() as nursery:
             for wish in self._job.wishes:
                 nursery.start_soon(self._make, wish, prober, nursery.cancel_scope)
+        # A group may be one large network: as many wishes in vain, and nothing else to come.
+        if self.blind is None and sum(map(len, self._silent.values())) >= DEFAULT_RUN:
+            await self._look_at_ourselves()
 
     async def _make(self, wish: Wish, prober: SharedProber, scope: trio.CancelScope) -> None:
         address = HostAddress(address=wish.address, family=wish.family, status=None)
@@ -228,12 +231,18 @@ class _Probing:
         network = network_of(wish.address, self._equipment.sharing_limits)
         self._silent.setdefault(network, []).append(wish)
         async with self._gate:
-            if len(self._silent) >= DEFAULT_RUN and not await self._still_greeted():
-                self.blind = "mail servers answered before and none does any more"
-                for wishes in self._silent.values():
-                    for silent in wishes:
-                        self.results.pop(silent, None)
+            if len(self._silent) >= DEFAULT_RUN and not await self._look_at_ourselves():
                 scope.cancel()
+
+    async def _look_at_ourselves(self) -> bool:
+        """Return whether we still see; else leave what was silent to another worker."""
+        if await self._still_greeted():
+            return True
+        self.blind = "mail servers answered before and none does any more"
+        for wishes in self._silent.values():
+            for silent in wishes:
+                self.results.pop(silent, None)
+        return False
 
     def _note(self, address: HostAddress, answered: bool | None) -> None:
         if answered:

@@ -112,6 +112,18 @@ async def test_a_worker_that_loses_its_way_out_keeps_what_it_saw_and_says_so(
     assert len(equipment.asked) < 40
 
 
+async def test_a_group_of_one_network_may_find_us_without_a_way_out(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its many wishes in a row are silent, and so is who greeted before: another worker looks."""
+    equipment, egress = Equipment(line_fails_at=trio.current_time()), _Egress()
+    egress.greeted[Family.IPV4] = HostAddress(address="10.1.1.1", family=Family.IPV4, status=None)
+    probing = await probed(equipment, [wish(2, host) for host in range(1, 31)], egress)
+    assert probing.blind is not None
+    assert probing.results == {}
+    assert equipment.greetings == ["10.1.1.1"]
+
+
 async def test_silent_networks_are_no_outage_where_somebody_still_greets_us(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

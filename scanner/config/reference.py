@@ -9,7 +9,6 @@ from pydantic.fields import FieldInfo
 
 from scanner.config.settings import Config
 
-
 MAX_COLUMNS = 100
 """Of a line of the example, which is read in a terminal."""
 

@@ -174,6 +174,7 @@ class Ledger:
         self._failures.pop(domain, None)
         self._suspicions.pop(key, None)
         self._raisers.pop(key, None)
+        self._strays.forget(domain)
 
     def tidy(
         self,

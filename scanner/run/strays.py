@@ -9,9 +9,10 @@ Rules:
 - A host has gone astray when unsigned domains were seen to lead there LOOKS times, an interval of
   checks apart, and no signed one in between, not even inconclusively. Looks are counted and not
   hours: while we are blind or down nobody is looked at.
-- Its state is dropped then; what is shown from there on is what a check sees. Where it was failing
-  and an unsigned sender gets through, a transition tells of the end, or it would fail for ever in
-  the history. A signed domain that comes later sees the host for the first time.
+- A signed domain whose MX RRset cannot be had, or is bogus, still leads where it led before.
+- The state of a host astray is dropped; what is shown from there on is what a check sees. Where it
+  was failing and an unsigned sender gets through, a transition tells of the end, or it would fail
+  for ever in the history. A signed domain that comes later sees the host for the first time.
 
 No I/O: times are those of the checks.
 """
@@ -23,9 +24,10 @@ from datetime import datetime, timedelta
 from scanner.model.hostview import HostView, host_views
 from scanner.model.monitoring import EntityKey
 from scanner.model.names import Name
+from scanner.model.observation import MxKind
 from scanner.model.transition import State, Transition
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import EntityType, HostOutcome, Profile
+from scanner.model.vocabulary import DnssecStatus, EntityType, HostOutcome, Profile
 from scanner.transition.confirm import Digest
 from scanner.transition.fold import FAILING, fold
 from scanner.transition.looks import MAX_EVIDENCE, host_look
@@ -46,6 +48,8 @@ class Strays:
 
     def __init__(self) -> None:
         self._seen: dict[Name, _Seen] = {}
+        self._led_to: dict[Name, tuple[Name, ...]] = {}
+        """Hosts by signed domain, as its last MX RRset had them; about 150 octets each."""
 
     def settle(
         self,
@@ -93,10 +97,8 @@ class Strays:
         interval: timedelta,
     ) -> None:
         """Count what ``check`` shows of who leads to its hosts; ``states`` are those after it."""
-        if self._seen:
-            for view in host_views(check, profile):
-                if view.for_every_domain:
-                    self._seen.pop(view.host, None)
+        for host in self._led_by(check, profile):
+            self._seen.pop(host, None)
         now = check.observation.observed_at
         for view in self._unsigned(check, states, profile):
             seen = self._seen.get(view.host)
@@ -104,6 +106,22 @@ class Strays:
                 self._seen[view.host] = _Seen(1, now)
             elif now - seen.last_at >= interval:
                 self._seen[view.host] = _Seen(seen.looks + 1, now)
+
+    def _led_by(self, check: Check, profile: Profile) -> tuple[Name, ...]:
+        """Return the hosts ``check`` leads every sender to; those of before if it cannot say."""
+        domain, route = check.domain, check.observation.route
+        if route.kind is MxKind.ERROR:
+            return self._led_to.get(domain, ())
+        hosts = tuple([view.host for view in host_views(check, profile) if view.for_every_domain])
+        if hosts and route.mx.status is DnssecStatus.SECURE:
+            self._led_to[domain] = hosts
+        else:
+            self._led_to.pop(domain, None)
+        return hosts
+
+    def forget(self, domain: Name) -> None:
+        """``domain`` is watched no more, so it leads nowhere."""
+        self._led_to.pop(domain, None)
 
     def retain(self, states: Collection[EntityKey]) -> None:
         """Forget every host that has no state."""

@@ -214,6 +214,22 @@ def test_a_host_keeps_its_state_while_a_signed_domain_leads_to_it() -> None:
     assert ledger.states[MX].status == "failed"
 
 
+def test_a_signed_domain_that_fails_validation_still_leads_where_it_led() -> None:
+    """Its MX RRset is bogus for hours: that ends no failure of its host; that it is gone does."""
+    ledger = with_failed_host()
+    bogus = sample.bogus()
+    route = replace(bogus.observation.route, domain=A)
+    bogus = replace(bogus, observation=replace(bogus.observation, domain=A, route=route))
+    for hours in range(1, 10):
+        take(ledger, at(bogus, after(60 * hours)))
+        take(ledger, unsigned(B, WITHOUT_DANE, 60 * hours + 1))
+    assert ledger.states[MX].status == "failed"
+    ledger.drop(A)
+    for hours in range(10, 14):
+        take(ledger, unsigned(B, WITHOUT_DANE, 60 * hours + 1))
+    assert MX not in ledger.states
+
+
 def test_a_pause_of_ours_lets_no_host_go_astray() -> None:
     """Two days blind are one look."""
     ledger = with_failed_host()

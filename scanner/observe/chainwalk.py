@@ -53,7 +53,7 @@ from scanner.observe.disposal import let_go
 from scanner.observe.dnsserver import ServerAddress
 from scanner.observe.opinion import compare
 from scanner.observe.rawfetch import RawFetcher
-from scanner.observe.turnstile import SharedEvent
+from scanner.observe.turnstile import SharedEvent, turnstile
 from scanner.wire.dnsframe import MalformedResponseError, RawRecord
 from scanner.wire.dnsrdata import CLASS_IN, TYPE_CODES, read_record
 
@@ -468,6 +468,7 @@ class ValidatingResolver:
     def _out_of_time(self, question: Question, begun_at: float) -> Validation:
         fetcher = self._fetcher
         waited = isinstance(fetcher, RawFetcher) and fetcher.kept_waiting_since(begun_at)
+        waited = waited or turnstile().kept_waiting_since(begun_at)
         return Validation(
             question=question,
             validated_at=self._now(),

@@ -29,7 +29,11 @@ BEGIN_AT_ONCE = 2
 LONG_PASS_SECONDS = 0.01
 """A pass that takes longer has work enough; a new domain is let in only one at a time."""
 
-_Line = OrderedDict[trio.lowlevel.Task, None]
+LATE_SECONDS = 0.5
+"""Who waited so long to go on was kept by us, as in ``max_lag_seconds`` of questions."""
+
+_Line = OrderedDict[trio.lowlevel.Task, float]
+"""Who waits, and since when."""
 
 
 class Turnstile:
@@ -43,6 +47,8 @@ class Turnstile:
         self._keeper: trio.lowlevel.Task | None = None
         """The task of ``run``, while it sleeps."""
         self._looked_at = 0.0
+        self._kept_waiting_at = -math.inf
+        """When somebody last went on who had waited LATE_SECONDS."""
         self.others_crowded: Callable[[], bool] = lambda: False
         """Whether other processes, which work for this one, are crowded."""
 
@@ -64,6 +70,13 @@ class Turnstile:
         """Whether somebody waits here to begin: the processor has more to do than it can."""
         return bool(self._begins) or self.others_crowded()
 
+    def kept_waiting_since(self, moment: float) -> bool:
+        """Return whether since ``moment`` (trio's clock) anybody had to wait long to go on.
+
+        Who ran out of time meanwhile may have lost it here: no peer is to blame for that.
+        """
+        return self._kept_waiting_at >= moment
+
     async def begin(self) -> None:
         """Return when this task may begin something that will take work.
 
@@ -82,9 +95,10 @@ class Turnstile:
         at_once = 0 if self._goes_on else min(self._room, len(waiting))
         self._room -= at_once
         _reschedule(waiting, at_once)
+        now = trio.current_time()
         while waiting:
             task = waiting.popitem(last=False)[0]
-            self._goes_on[task] = None
+            self._goes_on[task] = now
             task.custom_sleep_data = self._goes_on
 
     def let_on_one(self, task: trio.lowlevel.Task) -> None:
@@ -94,7 +108,7 @@ class Turnstile:
             self._room -= 1
             trio.lowlevel.reschedule(task)
         else:
-            self._goes_on[task] = None
+            self._goes_on[task] = trio.current_time()
             task.custom_sleep_data = self._goes_on
 
     async def run(self) -> None:
@@ -104,6 +118,8 @@ class Turnstile:
             long = now - self._looked_at > LONG_PASS_SECONDS
             self._looked_at = now
             going_on = min(AT_ONCE, len(self._goes_on))
+            if going_on and now - next(iter(self._goes_on.values())) >= LATE_SECONDS:
+                self._kept_waiting_at = now
             _reschedule(self._goes_on, going_on)
             to_begin = min(AT_ONCE - going_on, 1 if long else BEGIN_AT_ONCE)
             beginning = min(to_begin, len(self._begins))
@@ -180,7 +196,7 @@ class _Patience:
     def expire(self) -> None:
         """Take the task out of its line, unless it is about to go on anyway."""
         line: _Line | None = self.task.custom_sleep_data  # none once it was let on
-        if line is not None and line.pop(self.task, self) is None:
+        if line is not None and line.pop(self.task, None) is not None:
             trio.lowlevel.reschedule(self.task)
         self.due = math.inf
 
@@ -195,7 +211,7 @@ def leave_line(task: trio.lowlevel.Task) -> None:
 async def _stand_in(line: _Line) -> None:
     """Wait in ``line``, or the one this task is moved to, until rescheduled."""
     task = trio.lowlevel.current_task()
-    line[task] = None
+    line[task] = trio.current_time()
     task.custom_sleep_data = line
 
     def leave(_raise_cancel: object) -> trio.lowlevel.Abort:

@@ -1,5 +1,6 @@
 """The turnstile: a few tasks for each pass of the event loop, in order, and nobody lost."""
 
+import pytest
 import trio
 from trio.testing import Sequencer, wait_all_tasks_blocked
 
@@ -257,3 +258,22 @@ async def test_replies_that_come_together_are_worked_on_a_few_at_a_time() -> Non
     assert sorted(got) == list(range(59))
     assert max(passes) <= 2 * AT_ONCE
     assert (len(turnstile()), len(in_flight)) == (0, 0)
+
+
+@pytest.mark.parametrize(("each_takes", "kept_waiting"), [(0.3, True), (0.001, False)])
+async def test_who_had_to_wait_long_to_go_on_is_remembered(
+    each_takes: float, kept_waiting: bool, mock_clock: trio.testing.MockClock
+) -> None:
+    """Whatever ran out of its time meanwhile may have lost it to us; what comes later has not."""
+    begun_at = trio.current_time()
+
+    async def go_on() -> None:
+        await turnstile().go_on()
+        mock_clock.jump(each_takes)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5 * AT_ONCE):
+            nursery.start_soon(go_on)
+    assert turnstile().kept_waiting_since(begun_at) is kept_waiting
+    mock_clock.jump(0.001)
+    assert not turnstile().kept_waiting_since(trio.current_time())

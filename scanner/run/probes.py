@@ -284,7 +284,15 @@ class SharedProber:
             key.host, address, key.sni, both_algorithms=key.both_algorithms
         )
         self._learn(result, began_at)
+        self._count(result, trio.current_time() - began_at)
         return result
+
+    def _count(self, result: AddressObservation, seconds: float) -> None:
+        """Count one probe that was made, how long it took, and what it failed at."""
+        self._meter.count(OwnMetric.CHECKS, stage="address")
+        self._meter.observe(OwnMetric.CHECK_DURATION, seconds, stage="address")
+        if result.error is not None:
+            self._meter.count(OwnMetric.CHECK_FAILURES, stage="address", reason=result.error.value)
 
     def _recalled(self, address: str) -> AddressObservation | None:
         """Return what stands for a probe of ``address`` that must not or need not be made."""

@@ -204,6 +204,22 @@ class TestFreshness:
         assert service_limits(SharingLimits()).min_gap_seconds == 1.0
 
 
+async def test_every_probe_that_is_made_is_counted_with_its_time_and_its_failure(
+    servers, autojump_clock
+) -> None:
+    """Also one that failed; not an answer that was shared or recalled."""
+    meter = Counts()
+    prober = SharedProber(servers, meter=meter)
+    await prober.probe(MX, server(1), MX)
+    await prober.probe(MX, server(1), MX)
+    servers.time_out()
+    await prober.probe(MX, server(2), MX)
+    await prober.probe(Name("mx2.example"), server(2), MX)
+    assert meter.get(OwnMetric.CHECKS, "address") == len(servers.begun) == 2
+    assert meter.get(OwnMetric.CHECK_FAILURES, "address", "timeout") == 1
+    assert meter.observed[OwnMetric.CHECK_DURATION] == 2
+
+
 class TestBackoff:
     async def test_a_server_that_turns_us_away_is_left_alone_for_longer_each_time(
         self, servers, autojump_clock

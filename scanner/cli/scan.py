@@ -127,8 +127,7 @@ def command(
       danewatch scan partners.csv --output history --fail-on blocked,deferred
       danewatch scan partners.txt --output /shared/history --shard 3/8
       danewatch scan partners.txt --output history --workers 0
-      danewatch scan partners.txt --output /shared/history --engine dask \
-        --scheduler tls://scheduler.example.net:8786 --config cluster.toml
+      danewatch scan partners.txt --config cluster.toml --engine dask
 
     \b
     Exit code:
@@ -158,6 +157,11 @@ def command(
             resume=resume,
             fail_on=fail_on,
             say=_say,
+        )
+    if "://" in directory:
+        raise CommandError(
+            f"{directory}: a pass of one machine writes into a directory; write a path, or make "
+            "the pass with --engine dask"
         )
     textfile = _metrics_path(metrics_file or config.metrics.textfile)
     settings = settings_from(options, config)

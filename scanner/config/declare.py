@@ -63,6 +63,8 @@ def parse_ehlo_name(text: str) -> str:
 def _path(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ValueError("not a path")
+    if "://" in text:
+        raise ValueError("a URI, not a path; only scan --engine dask takes one, with --output")
     return text
 
 

@@ -243,5 +243,12 @@ def _with_absolute_paths(config: Config, directory: Path) -> Config:
             "http": config.http.model_copy(
                 update={"web_config_file": absolute(config.http.web_config_file)}
             ),
+            "dask": config.dask.model_copy(
+                update={
+                    "tls_ca": absolute(config.dask.tls_ca),
+                    "tls_certificate": absolute(config.dask.tls_certificate),
+                    "tls_key": absolute(config.dask.tls_key),
+                }
+            ),
         }
     )

@@ -316,21 +316,31 @@ class MetricsSection(Section):
 
 
 class DaskSection(Section):
-    """The cluster of ``danewatch scan --engine dask``."""
+    """The cluster of danewatch scan --engine dask."""
 
     scheduler: str | None = setting(
         None,
-        "Where the scheduler of the cluster listens.",
+        "Where the scheduler of the cluster listens, as tls://HOST:PORT.",
+        shown_default="none",
         example='"tls://scheduler.example.net:8786"',
     )
     tls_ca: Path | None = setting(
-        None, "File with the CA of the cluster (PEM).", example='"/etc/danewatch/cluster-ca.pem"'
+        None,
+        "File with the CA of the cluster (PEM), relative to the configuration file.",
+        shown_default="none",
+        example='"/etc/danewatch/cluster-ca.pem"',
     )
     tls_certificate: Path | None = setting(
-        None, "File with our own certificate (PEM).", example='"/etc/danewatch/cluster.pem"'
+        None,
+        "File with our own certificate (PEM), relative to the configuration file.",
+        shown_default="none",
+        example='"/etc/danewatch/cluster.pem"',
     )
     tls_key: Path | None = setting(
-        None, "File with the key of that certificate.", example='"/etc/danewatch/cluster.key"'
+        None,
+        "File with the key of that certificate (PEM), relative to the configuration file.",
+        shown_default="none",
+        example='"/etc/danewatch/cluster.key"',
     )
     plaintext: bool = setting(
         False,

@@ -302,6 +302,16 @@ def test_place_where_no_metrics_can_go_is_told_before_the_pass(
     assert not (files / "out").exists()
 
 
+def test_a_uri_is_no_directory_of_a_pass_of_one_machine(
+    scanner: FakeScanner, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder named s3: would be taken for a bucket until somebody looks for the results."""
+    assert scan(files, "--output", "s3://bucket/prefix") == 2
+    said = capsys.readouterr().err
+    assert "s3://bucket/prefix" in said
+    assert "--engine dask" in said
+
+
 def test_full_disk_ends_the_pass_with_two(
     scanner: FakeScanner,
     files: Path,

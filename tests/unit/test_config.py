@@ -85,12 +85,16 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         history.directory = "history"
         metrics.textfile = "/x/danewatch.prom"
         validation.trust_anchor = "root.anchors"
+        dask = {tls_ca = "ca.pem", tls_certificate = "/x/own.pem", tls_key = "own.key"}
         """,
     )
     assert config.targets.files == (str(tmp_path / "lists"), "/etc/partners.txt")
     assert config.history.directory == str(tmp_path / "history")
     assert config.metrics.textfile == "/x/danewatch.prom"
     assert config.validation.trust_anchor == str(tmp_path / "root.anchors")
+    assert config.dask.tls_ca == str(tmp_path / "ca.pem")
+    assert config.dask.tls_certificate == "/x/own.pem"
+    assert config.dask.tls_key == str(tmp_path / "own.key")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from distributed import CancelledError, Client, KilledWorker
 from distributed.security import Security
@@ -92,6 +93,11 @@ def security_of(access: Access) -> Security | None:
     Raises ClusterError with the file and the remedy.
     """
     scheme = access.scheduler.partition("://")[0]
+    if scheme in {"tcp", "tls"} and not _has_port(access.scheduler):
+        raise ClusterError(
+            f"{access.scheduler}: no host, or no port from 1 to 65535; write the scheduler as "
+            f"{scheme}://host:port, as in {scheme}://10.0.0.10:8786"
+        )
     if scheme == "tcp":
         if not access.plaintext:
             raise ClusterError(
@@ -131,6 +137,15 @@ def security_of(access: Access) -> Security | None:
             "it has signed and the key of that certificate, all in PEM"
         ) from error
     return security
+
+
+def _has_port(scheduler: str) -> bool:
+    """Return whether host and port are named. Dask would ask port 0, and end in a traceback."""
+    try:
+        parts = urlsplit(scheduler)
+        return bool(parts.hostname and parts.port)
+    except ValueError:  # a port that is no number, or too large; brackets without an end
+        return False
 
 
 class Cluster:

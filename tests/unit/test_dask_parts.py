@@ -545,6 +545,9 @@ def test_when_all_workers_are_blind_nobody_sees(client: FakeClient) -> None:
     [
         (Access(scheduler="tcp://127.0.0.1:1"), "--plaintext-scheduler"),
         (Access(scheduler="localhost:8786"), "tls://host:port"),
+        (Access(scheduler="tls://10.0.0.10"), "no port from 1 to 65535; write .* tls://host:port"),
+        (Access(scheduler="tcp://x:123456", plaintext=True), "no port .* tcp://host:port"),
+        (Access(scheduler="tls://[::1:8786"), "no host, or no port"),
         (Access(scheduler="tls://x:1", ca="ca.pem"), "--tls-cert, --tls-key"),
         (
             Access(scheduler="tls://x:1", ca="/none.pem", certificate="/none", key="/none"),

@@ -276,6 +276,11 @@ class Questions:
                     f"more than {self._limits.memory_mib} MiB of memory would be needed; ask for "
                     "less: a shorter time, fewer columns"
                 ) from error
+            except (duckdb.BinderException, duckdb.CatalogException) as error:
+                raise QuestionError(
+                    f"{_first_line(error)} danewatch history sql, without a query, lists the views "
+                    "and their columns"
+                ) from error
             except duckdb.Error as error:
                 raise QuestionError(_first_line(error)) from error
         raise AssertionError("unreachable")

@@ -1,6 +1,7 @@
 """``danewatch history``: questions to the Parquet history, and looking after it."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -65,7 +66,8 @@ def command() -> None:
       danewatch history timeline bank.example
       danewatch history failing --at 2026-11-24T08:00:00Z
       danewatch history operators --format csv
-      danewatch history sql "SELECT to_reason, count(*) FROM transitions GROUP BY 1"
+      danewatch history sql "SELECT to_reason, count(*) FROM transitions
+        GROUP BY 1"
 
     compact, verify and expire look after the files.
     """
@@ -142,6 +144,7 @@ def timeline(domain: str, **values: Any) -> int:
         lambda questions: questions.timeline(name, until=_now()),
         lines=_transition_lines,
         explain=lambda questions: _unknown(questions, name),
+        explain_always=True,  # zones above an unknown domain may be known
     )
 
 
@@ -211,9 +214,13 @@ def sql(query: str | None, **values: Any) -> int:
         FROM domain_hosts GROUP BY operator ORDER BY domains DESC LIMIT 10"
     """
     if query is None:
+        from scanner.cli.render import WIDTH
+
         with _asking():
             for name, columns in _open(values).views().items():
-                click.echo(f"{name}: {', '.join(columns)}")
+                click.echo(
+                    textwrap.fill(f"{name}: {', '.join(columns)}", WIDTH, subsequent_indent="  ")
+                )
         return EXIT_OK
     return _answer(values, "row", lambda questions: questions.sql(query))
 
@@ -225,10 +232,11 @@ def _answer(
     *,
     lines: "Lines | None" = None,
     explain: "Callable[[Questions], str | None]" = lambda _: None,
+    explain_always: bool = False,
 ) -> int:
     """Ask, and write the answer as wanted; ``lines`` shows a row to a person, else as a table.
 
-    ``explain`` says why an empty answer is no answer.
+    ``explain`` says why an empty answer is no answer; with ``explain_always``, of any answer.
     """
     form, out = values["form"], values["out"]
     if form == "parquet" and out is None:
@@ -236,7 +244,8 @@ def _answer(
     with _asking():
         questions = _open(values)
         answer = ask(questions)
-        if not answer.num_rows and (why := explain(questions)) is not None:
+        doubtful = explain_always or not answer.num_rows
+        if doubtful and (why := explain(questions)) is not None:
             click.echo(f"danewatch: {why}", err=True)
     try:
         _write(answer, form, out, noun, lines, no_color=values["no_color"])

@@ -133,6 +133,10 @@ def test_what_the_history_cannot_know_is_said(
         "danewatch: bonk.example was never checked as far as this history knows; look at the "
         "spelling\n"
     )
+    assert run(["history", "timeline", "typo.bank.example", *place]) == 0
+    said = capsys.readouterr()
+    assert "zone   ✔ bank.example" in said.out
+    assert "typo.bank.example was never checked" in said.err
     assert run(["history", "failing", "--at", "2026-11-02T08:00:00Z", *place]) == 0
     assert capsys.readouterr().err == ""
 
@@ -185,6 +189,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody(
     [
         (["transitions", "--history", "nowhere"], "nowhere: no such directory"),
         (["sql", "SELECT nothing"], 'Referenced column "nothing"'),
+        (["sql", "SELECT * FROM nothing"], "danewatch history sql, without a query, lists"),
         (["sql", "DROP VIEW runs"], "write one SELECT"),
         (["timeline", "not a name"], "'not a name'"),
         (["failing", "--format", "parquet"], "--out FILE"),

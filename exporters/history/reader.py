@@ -324,7 +324,7 @@ def _unfinished_run(
                 _merge_run(runs, row)
     ends: dict[str, list[tuple[datetime, RunOutcome]]] = {}
     for batch in _batches(directory, RUNS, ("run_id", "ended_at", "outcome"), problems=problems):
-        candidates = pyarrow.array(list(runs))
+        candidates = pyarrow.array(list(runs), pyarrow.string())  # typed: there may be none
         for row in batch.filter(pc.is_in(batch.column("run_id"), candidates)).to_pylist():
             outcome = RunOutcome(row["outcome"])
             if outcome in SERVICE_OUTCOMES:

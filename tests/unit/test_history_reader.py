@@ -199,6 +199,23 @@ def test_runs_of_other_scanners_can_be_left_out(tmp_path: Path) -> None:
     assert run.run_id == "run-1"
 
 
+@pytest.mark.parametrize("outcome", [RunOutcome.INTERRUPTED, RunOutcome.BLIND])
+def test_a_run_that_ended_before_its_first_domain_leaves_nothing_to_go_on_with(
+    tmp_path: Path, outcome: RunOutcome
+) -> None:
+    """It has a row in runs and no other."""
+    sink = ParquetHistory(tmp_path, run_id="run-1", scanner_id="s")
+    sink.finish(outcome, ended_at=NOW)
+    sink.close()
+    assert unfinished_run(tmp_path) is None
+
+
+def test_a_history_that_others_alone_have_written_holds_no_unfinished_run(tmp_path: Path) -> None:
+    """The first share of an array to end is none that the next one goes on with."""
+    keep(tmp_path, [at(sample_checks.bogus(), NOW)], scanner_id="a", outcome=RunOutcome.COMPLETED)
+    assert unfinished_run(tmp_path, scanner_id="b") is None
+
+
 def damage(directory: Path, content: bytes = b"PAR1 this is no Parquet file PAR1") -> Path:
     """Put a broken file into each table that readers use; return the one in transitions."""
     for table, partition in (("transitions", "year=2026"), ("domain_checks", "month=2026-11")):

@@ -205,7 +205,7 @@ def _bounds(model: type[BaseModel], name: str) -> str:
     high = next((m.le for m in field.metadata if getattr(m, "le", None) is not None), None)
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     unit = f" {extra['unit']}" if extra.get("unit") else ""
-    return f"write a number from {low:g} to {high:g}{unit}"
+    return f"write a number from {low:.15g} to {high:.15g}{unit}"
 
 
 def _toml(value: object) -> str:

@@ -83,7 +83,7 @@ def _type(field: FieldInfo) -> str:
 def _bounds(field: FieldInfo) -> str:
     low = next((m.ge for m in field.metadata if getattr(m, "ge", None) is not None), None)
     high = next((m.le for m in field.metadata if getattr(m, "le", None) is not None), None)
-    return "" if low is None or high is None else f"{low:g} to {high:g}"
+    return "" if low is None or high is None else f"{low:.15g} to {high:.15g}"
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from distributed import CancelledError, Client, KilledWorker
+from distributed.comm import CommClosedError
 from distributed.security import Security
 
 from scanner.distributed.values import BlindWorkerError
@@ -269,6 +270,8 @@ class Cluster:
         except InterruptedPassError:
             yield from self._end_in_order()
             raise
+        except CommClosedError as error:
+            raise ClusterError(f"{self._address}: {GONE}") from error
 
     def _end_in_order(self) -> Iterator[tuple[Work, Any]]:
         """Cancel what is under way, but wait for what must end."""
@@ -317,6 +320,10 @@ class Cluster:
                 f"{flight.work.name} ended one worker after the other: {error}"
             ) from error
         except CancelledError as error:  # not by us: those are no longer among the flights
+            raise ClusterError(f"{self._address}: {GONE}") from error
+        except (OSError, TimeoutError) as error:
+            if self._client.status == "running":  # the task's own
+                raise
             raise ClusterError(f"{self._address}: {GONE}") from error
         finally:
             future.release()

@@ -47,9 +47,12 @@ async def test_three_days_of_300_domains(autojump_clock: Clock) -> None:
     does_not_grow(soaked, at_most=15_000)
 
 
-async def test_no_octet_more_after_two_days_than_after_one(autojump_clock: Clock) -> None:
-    """Blocks may grow without becoming more; so octets are counted too."""
-    soaked = await soak(domains=40, hosts=4, days=2.5, seed=3, traced=True)
+async def test_no_octet_more_after_four_days_than_after_two(autojump_clock: Clock) -> None:
+    """Blocks may grow without becoming more; so octets are counted too.
+
+    Until most hosts have failed once, caches and states still fill.
+    """
+    soaked = await soak(domains=40, hosts=4, days=4, seed=3, traced=True)
     assert soaked.world.wrong == []
     does_not_grow(soaked, at_most=60_000)
 

@@ -426,7 +426,7 @@ def test_a_scheduler_that_goes_away_ends_the_pass_and_another_goes_on(
     )
     assert code == 2, said
     assert "The pass was stopped" in said
-    assert "scheduler is gone" in said
+    assert "scheduler is gone" in said, said
     assert "Traceback" not in said
     done = run(generated.scan(history, "--resume"))
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from typing import Any
 import history_files
 import jsonschema
 import pytest
+from lab_process import lab_process
 
 from exporters.dnssec_document import load_schema
 from exporters.jsonl import CHECK_SCHEMA
@@ -63,21 +64,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     """A lab of some scenarios, stopped at the end and by itself after five minutes."""
     directory = tmp_path_factory.mktemp("lab")
     chosen = [argument for label in LABELS for argument in ("--scenario", label)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scanner.lab", *chosen, "--seconds", "300", "--until-eof"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        facts = json.loads(process.stdout.readline())
+    with lab_process(*chosen, seconds=300) as facts:
         (directory / "anchor.ds").write_text(facts["trust_anchor"] + "\n", encoding="utf-8")
         yield RunningLab(facts=facts, directory=directory)
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.wait(timeout=30)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,79 +16,24 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from lab_process import ScannedLab, lab_process
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(600)]
 
 DOMAINS = 1_000
 INTERRUPT_AFTER = 300
-# Shorter than the defaults, so that the silent hosts among the thousand cost seconds.
-CONFIGURATION = """
-[resolver]
-try_timeout_seconds = 2.0
-total_timeout_seconds = 6.0
-[smtp]
-connect_timeout_seconds = 3.0
-greeting_timeout_seconds = 5.0
-reply_timeout_seconds = 3.0
-handshake_timeout_seconds = 3.0
-total_timeout_seconds = 10.0
-"""
 # Domains in flight hold sockets, TLS states and evidence, and mail hosts are remembered for the
 # pass; four times the domains must cost far less than four times the memory. Measured: 1.2.
 GROWTH = 1.6
 
 
-@dataclass(frozen=True)
-class RunningLab:
-    facts: dict[str, Any]
-    directory: Path
-
-    @property
-    def expected(self) -> dict[str, tuple[str, str]]:
-        return {
-            domain["domain"]: (domain["rfc7672"], domain["exchange-online"])
-            for domain in self.facts["domains"]
-        }
-
-    def scan(self, history: Path, *more: str, targets: str = "targets.txt") -> list[str]:
-        """Return the command line of a pass into ``history``."""
-        return [
-            *(sys.executable, "-m", "scanner", "scan", str(self.directory / targets)),
-            *("--output", str(history), "--json", "--allow-private-addresses"),
-            *("--resolver", self.facts["resolver"], "--smtp-port", str(self.facts["smtp_port"])),
-            *("--config", str(self.directory / "danewatch.toml")),
-            *("--trust-anchor", str(self.directory / "anchor.ds")),
-            *more,
-        ]
-
-
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScannedLab]:
     """A generated lab in its own process, stopped at the end and by itself after ten minutes."""
-    directory = tmp_path_factory.mktemp("thousand")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "scanner.lab", "--domains", str(DOMAINS)),
-            *("--seed", "7", "--seconds", "600", "--until-eof"),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        facts = json.loads(process.stdout.readline())
-        names = [domain["domain"] for domain in facts["domains"]]
-        (directory / "targets.txt").write_text("\n".join(names) + "\n")
-        quarter = names[: DOMAINS // 4]
-        (directory / "quarter.txt").write_text("\n".join(quarter) + "\n")
-        (directory / "anchor.ds").write_text(facts["trust_anchor"] + "\n")
-        (directory / "danewatch.toml").write_text(CONFIGURATION)
-        yield RunningLab(facts, directory)
-    finally:
-        process.stdin.close()
-        process.wait(timeout=30)
-        process.stdout.close()
+    with lab_process("--domains", str(DOMAINS), "--seed", "7", seconds=600) as facts:
+        lab = ScannedLab(facts, tmp_path_factory.mktemp("thousand"))
+        lab.write_targets("quarter.txt", lab.names[: DOMAINS // 4])
+        yield lab
 
 
 @dataclass(frozen=True)
@@ -112,7 +56,7 @@ def run_through(command: list[str], output: Path) -> tuple[list[dict[str, Any]],
 
 
 @pytest.fixture(scope="module")
-def whole(lab: RunningLab) -> WholePass:
+def whole(lab: ScannedLab) -> WholePass:
     """One pass that runs through."""
     history = lab.directory / "whole"
     documents, peak = run_through(lab.scan(history), lab.directory / "whole.jsonl")
@@ -130,13 +74,13 @@ def rows(history: Path, table: str) -> list[dict[str, Any]]:
     return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
 
 
-def test_every_domain_gets_its_verdict(lab: RunningLab, whole: WholePass) -> None:
+def test_every_domain_gets_its_verdict(lab: ScannedLab, whole: WholePass) -> None:
     """All thousand, under both profiles."""
     got = {domain: verdicts(document) for domain, document in whole.documents.items()}
     assert got == lab.expected
 
 
-def test_memory_grows_far_less_than_the_list(lab: RunningLab, whole: WholePass) -> None:
+def test_memory_grows_far_less_than_the_list(lab: ScannedLab, whole: WholePass) -> None:
     """Peak memory of the scanning process, a quarter of the list against all of it."""
     documents, peak = run_through(
         lab.scan(lab.directory / "quarter", targets="quarter.txt"), lab.directory / "quarter.jsonl"
@@ -163,7 +107,7 @@ def test_each_address_of_a_host_has_one_row_however_many_domains_use_it(
     assert len(used) < DOMAINS
 
 
-def test_an_interrupted_and_resumed_pass_says_the_same(lab: RunningLab, whole: WholePass) -> None:
+def test_an_interrupted_and_resumed_pass_says_the_same(lab: ScannedLab, whole: WholePass) -> None:
     """SIGINT in the middle, then ``--resume``: each domain once, each first sight once."""
     history = lab.directory / "resumed"
     first = subprocess.Popen(

@@ -9,11 +9,9 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import trio
+from lab_process import ScannedLab, lab_process
 from process_tree import children_of, is_alive, wait_for
 
 from scanner.cli.wiring import Settings, open_scanner
@@ -36,17 +35,6 @@ from scanner.run.workers import WorkerLimits
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(300)]
 
 DOMAINS = 120
-CONFIGURATION = """
-[resolver]
-try_timeout_seconds = 2.0
-total_timeout_seconds = 6.0
-[smtp]
-connect_timeout_seconds = 3.0
-greeting_timeout_seconds = 5.0
-reply_timeout_seconds = 3.0
-handshake_timeout_seconds = 3.0
-total_timeout_seconds = 10.0
-"""
 GONE_SECONDS = 10.0
 """Within this no process of a dead parent is left; three seconds are the workers' own bound."""
 OF_THE_RUN = frozenset(
@@ -60,55 +48,11 @@ OF_THE_RUN = frozenset(
 """Columns that differ between any two passes: times, and numbers made up on the spot."""
 
 
-@dataclass(frozen=True)
-class RunningLab:
-    facts: dict[str, Any]
-    directory: Path
-
-    def scan(self, history: Path, *more: str) -> list[str]:
-        """Return the command line of a pass into ``history``."""
-        return [
-            *(sys.executable, "-m", "scanner", "scan", str(self.directory / "targets.txt")),
-            *("--output", str(history), "--json", "--allow-private-addresses"),
-            *("--resolver", self.facts["resolver"], "--smtp-port", str(self.facts["smtp_port"])),
-            *("--config", str(self.directory / "danewatch.toml")),
-            *("--trust-anchor", str(self.directory / "anchor.ds")),
-            *more,
-        ]
-
-    @property
-    def expected(self) -> dict[str, tuple[str, str]]:
-        return {
-            domain["domain"]: (domain["rfc7672"], domain["exchange-online"])
-            for domain in self.facts["domains"]
-        }
-
-
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScannedLab]:
     """A generated lab in its own process, stopped at the end and by itself."""
-    directory = tmp_path_factory.mktemp("workers")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "scanner.lab", "--domains", str(DOMAINS)),
-            *("--seed", "11", "--seconds", "300", "--until-eof"),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        facts = json.loads(process.stdout.readline())
-        names = [domain["domain"] for domain in facts["domains"]]
-        (directory / "targets.txt").write_text("\n".join(names) + "\n")
-        (directory / "anchor.ds").write_text(facts["trust_anchor"] + "\n")
-        (directory / "danewatch.toml").write_text(CONFIGURATION)
-        yield RunningLab(facts, directory)
-    finally:
-        process.stdin.close()
-        process.wait(timeout=30)
-        process.stdout.close()
+    with lab_process("--domains", str(DOMAINS), "--seed", "11", seconds=300) as facts:
+        yield ScannedLab(facts, tmp_path_factory.mktemp("workers"))
 
 
 @contextmanager
@@ -169,7 +113,7 @@ def content(history: Path, table: str) -> Counter[str]:
 
 
 @pytest.fixture(scope="module")
-def by_two(lab: RunningLab) -> Path:
+def by_two(lab: ScannedLab) -> Path:
     """A pass that two workers made."""
     history = lab.directory / "two"
     subprocess.run(
@@ -181,7 +125,7 @@ def by_two(lab: RunningLab) -> Path:
     return history
 
 
-def test_two_workers_say_what_one_process_says(lab: RunningLab, by_two: Path) -> None:
+def test_two_workers_say_what_one_process_says(lab: ScannedLab, by_two: Path) -> None:
     """The same rows in every table, but for times and numbers made up on the spot."""
     alone = lab.directory / "one"
     subprocess.run(lab.scan(alone), stdout=subprocess.DEVNULL, check=True, timeout=200)
@@ -197,7 +141,7 @@ def test_every_address_is_probed_once_for_all_workers(by_two: Path) -> None:
     assert set(doubled.values()) == {1}
 
 
-def test_a_worker_killed_in_the_middle_costs_nothing(lab: RunningLab, tmp_path: Path) -> None:
+def test_a_worker_killed_in_the_middle_costs_nothing(lab: ScannedLab, tmp_path: Path) -> None:
     """Every domain is told once, with its verdict; another worker takes the place."""
     history = tmp_path / "history"
     command = lab.scan(history, "--workers", "2")
@@ -222,7 +166,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing(lab: RunningLab, tmp_path: 
     assert "SIGKILL" in (tmp_path / "log").read_text()
 
 
-def test_no_worker_outlives_its_parent(lab: RunningLab, tmp_path: Path) -> None:
+def test_no_worker_outlives_its_parent(lab: ScannedLab, tmp_path: Path) -> None:
     """Whatever ends the parent: nobody is there to end them."""
     with running(lab.scan(tmp_path / "history", "--workers", "2"), tmp_path / "log") as scan:
         workers = workers_of(scan)
@@ -231,7 +175,7 @@ def test_no_worker_outlives_its_parent(lab: RunningLab, tmp_path: Path) -> None:
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-def test_ctrl_c_ends_a_pass_in_order(lab: RunningLab, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_pass_in_order(lab: ScannedLab, tmp_path: Path) -> None:
     """The terminal tells the whole group; the workers leave it to the parent, who keeps all."""
     history = tmp_path / "history"
     with running(lab.scan(history, "--workers", "2"), tmp_path / "log") as scan:

@@ -201,7 +201,7 @@ class _Teller:
         if result.sink_error is not None or result.blind is not None:
             raise CommandError(f"the demo cannot go on: {result.sink_error or result.blind}")
         in_order = {name: checks[name] for name in self._lab.domains if name in checks}
-        return PassOfDemo(checks=in_order, changes=history.changes)
+        return PassOfDemo(checks=in_order, changes=history.changes.first)
 
     def _partner_line(self, domain: LabDomain, check: Check) -> None:
         verdict = check.judgement.of(self._settings.policy.profile)

@@ -11,11 +11,6 @@ import click
 
 from scanner.cli.dask_options import DaskOptions, dask_options, scan_on_cluster
 from scanner.cli.errors import (
-    EXIT_BLIND,
-    EXIT_INTERRUPTED,
-    EXIT_NOT_DELIVERED,
-    EXIT_OK,
-    EXIT_USAGE,
     CommandError,
 )
 from scanner.cli.options import (
@@ -268,6 +263,7 @@ class _Scan:
     def run(self) -> int:
         """Make the pass, show the summary, return the exit code."""
         from scanner.cli.render_scan import Statistics
+        from scanner.cli.scan_ending import exit_code_of, show_summary
         from scanner.cli.scan_sinks import choose_run
         from scanner.cli.trio_run import run_trio
         from scanner.run.clock import SystemClock
@@ -290,8 +286,18 @@ class _Scan:
         statistics = Statistics(profile=self._settings.policy.profile, total=len(waiting))
         started = time.monotonic()
         result = run_trio(self._pass, waiting, sinks, statistics)
-        self._show_summary(statistics, result, history, metrics, time.monotonic() - started)
-        return self._exit_code(statistics, result)
+        show_summary(
+            statistics,
+            result,
+            history.changes,
+            history=self._directory,
+            metrics=self._textfile if metrics is not None and metrics.written else None,
+            elapsed_seconds=time.monotonic() - started,
+            # With --json standard output holds documents and nothing else.
+            stream=sys.stderr if self._options.as_json else sys.stdout,
+            no_color=self._options.no_color,
+        )
+        return exit_code_of(statistics, result, fail_on=self._fail_on)
 
     def _open_sinks(
         self, run: "Run", clock: "Clock"
@@ -347,47 +353,6 @@ class _Scan:
 
             with progress:
                 return await run_pass(scanner, waiting, sinks, on_written)
-
-    def _show_summary(
-        self,
-        statistics: "Statistics",
-        result: "PassResult",
-        history: "HistorySink",
-        metrics: "MetricsSink | None",
-        elapsed_seconds: float,
-    ) -> None:
-        from scanner.cli.render import Style, can_show_unicode, make_console, print_lines
-        from scanner.cli.render_scan import summary_lines
-
-        # With --json standard output holds documents and nothing else.
-        stream = sys.stderr if self._options.as_json else sys.stdout
-        console = make_console(stream, no_color=self._options.no_color)
-        files = [("history", str(self._directory))]
-        if metrics is not None and metrics.written:
-            files.append(("metrics", str(self._textfile)))
-        lines = summary_lines(
-            statistics,
-            result,
-            changes=history.changes,
-            change_count=history.change_count,
-            first_seen_count=history.first_seen_count,
-            elapsed_seconds=elapsed_seconds,
-            files=files,
-            style=Style(unicode=can_show_unicode(stream)),
-            width=console.width,
-        )
-        print_lines(console, lines)
-
-    def _exit_code(self, statistics: "Statistics", result: "PassResult") -> int:
-        if result.sink_error is not None:
-            return EXIT_USAGE
-        if result.interrupted:
-            return EXIT_INTERRUPTED
-        if result.blind is not None:
-            return EXIT_BLIND
-        if any(statistics.verdicts[verdict] for verdict in self._fail_on):
-            return EXIT_NOT_DELIVERED
-        return EXIT_OK
 
 
 async def _why_blind(scanner: "Scanner") -> str | None:

@@ -26,16 +26,13 @@ from exporters.schema import CERTIFICATES, DOMAIN_CHECKS, RUNS, TABLES, TRANSITI
 from scanner import __version__
 from scanner.cli.dask_equipment import DaskEquipment
 from scanner.cli.errors import (
-    EXIT_BLIND,
     EXIT_INTERRUPTED,
-    EXIT_NOT_DELIVERED,
     EXIT_OK,
-    EXIT_USAGE,
     CommandError,
 )
-from scanner.cli.render import Style, can_show_unicode, make_console, print_lines
-from scanner.cli.render_scan import PLAIN_INTERVAL_SECONDS, Statistics, summary_lines
+from scanner.cli.render_scan import PLAIN_INTERVAL_SECONDS, Statistics
 from scanner.cli.render_words import plural
+from scanner.cli.scan_ending import exit_code_of, show_summary
 from scanner.cli.scan_run import PassResult
 from scanner.cli.scan_sinks import Run, choose_run, own_scanner_id
 from scanner.cli.wiring import Settings
@@ -129,9 +126,16 @@ def _run(scan: DaskScan, history: "_History", say: Say) -> int:
         staging.take_over(history.plan)
         ending = conductor.run(history.waiting)
         result = history.finish(ending, books, conductor.next_number)
-    elapsed = time.monotonic() - started
-    _show_summary(scan, statistics, result, books, elapsed)
-    return _exit_code(scan, statistics, result)
+    show_summary(
+        statistics,
+        result,
+        books.changes,
+        history=scan.output,
+        elapsed_seconds=time.monotonic() - started,
+        stream=sys.stdout,
+        no_color=scan.no_color,
+    )
+    return exit_code_of(statistics, result, fail_on=scan.fail_on)
 
 
 def _silence_libraries() -> None:
@@ -342,33 +346,3 @@ class _History:
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self._place.read(name))
-
-
-def _show_summary(
-    scan: DaskScan, statistics: Statistics, result: PassResult, books: Books, elapsed: float
-) -> None:
-    console = make_console(sys.stdout, no_color=scan.no_color)
-    lines = summary_lines(
-        statistics,
-        result,
-        changes=books.changes,
-        change_count=books.change_count,
-        first_seen_count=books.first_seen_count,
-        elapsed_seconds=elapsed,
-        files=[("history", scan.output)],
-        style=Style(unicode=can_show_unicode(sys.stdout)),
-        width=console.width,
-    )
-    print_lines(console, lines)
-
-
-def _exit_code(scan: DaskScan, statistics: Statistics, result: PassResult) -> int:
-    if result.failed is not None:
-        return EXIT_USAGE
-    if result.interrupted:
-        return EXIT_INTERRUPTED
-    if result.blind is not None:
-        return EXIT_BLIND
-    if any(statistics.verdicts[verdict] for verdict in scan.fail_on):
-        return EXIT_NOT_DELIVERED
-    return EXIT_OK

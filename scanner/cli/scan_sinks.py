@@ -30,7 +30,8 @@ from scanner.model.monitoring import EntityKey
 from scanner.model.names import Name
 from scanner.model.ports import Clock, Target
 from scanner.model.verdict import Check
-from scanner.model.vocabulary import EntityType, Profile
+from scanner.model.vocabulary import Profile
+from scanner.transition.changes import Changes
 from scanner.transition.fold import fold_check
 from scanner.transition.looks import Pairs
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from scanner.cli.wiring import Settings
     from scanner.model.transition import State, Transition
     from targets.shard import Shard
-
-MAX_CHANGES_SHOWN = 10
-"""Changes of domains kept for the closing summary; the history has them all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,9 +129,7 @@ class HistorySink:
         }
         self._clock = clock
         self._targets = len(targets)
-        self.changes: list[Transition] = []
-        self.change_count = 0
-        self.first_seen_count = 0
+        self.changes = Changes()
 
     def write(self, checks: Iterable[Check]) -> None:
         """Take ``checks``. Raises HistoryError."""
@@ -143,17 +139,7 @@ class HistorySink:
             # Only now: had the history refused, the change would still have to be found.
             self.states.update(moved)
             for transition in transitions:
-                self._note(transition)
-
-    def _note(self, transition: "Transition") -> None:
-        if transition.entity_type is not EntityType.DOMAIN:
-            return
-        if transition.from_status is None:
-            self.first_seen_count += 1
-            return
-        self.change_count += 1
-        if len(self.changes) < MAX_CHANGES_SHOWN:
-            self.changes.append(transition)
+                self.changes.note(transition)
 
     def _fold(self, check: Check) -> "tuple[Mapping[EntityKey, State], tuple[Transition, ...]]":
         labels = self.labels.get(check.domain, ())

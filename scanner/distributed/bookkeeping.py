@@ -21,12 +21,10 @@ from scanner.distributed.values import DomainReport
 from scanner.model.monitoring import EntityKey
 from scanner.model.names import Name
 from scanner.model.transition import State, Transition
-from scanner.model.vocabulary import EntityType, Profile
+from scanner.model.vocabulary import Profile
+from scanner.transition.changes import Changes
 from scanner.transition.fold import fold
 from scanner.transition.looks import Pairs
-
-MAX_CHANGES = 10
-"""Changes of domains kept for the closing summary; the history has them all."""
 
 
 class Books:
@@ -54,9 +52,7 @@ class Books:
         self._probes: set[str] = set()
         self._zones: dict[Name, ZoneState] = {}
         self.verdicts: dict[Profile, Counter[str]] = {one: Counter() for one in Profile}
-        self.changes: list[Transition] = []
-        self.change_count = 0
-        self.first_seen_count = 0
+        self.changes = Changes()
 
     def enter(self, domains: Iterable[DomainReport]) -> Share:
         """Return what the shard of ``domains`` writes beside its domain checks."""
@@ -101,15 +97,5 @@ class Books:
                 self._states[look.key] = after
             if transition is not None:
                 transitions.append(transition)
-                self._note(transition)
+                self.changes.note(transition)
         return transitions
-
-    def _note(self, transition: Transition) -> None:
-        if transition.entity_type is not EntityType.DOMAIN:
-            return
-        if transition.from_status is None:
-            self.first_seen_count += 1
-            return
-        self.change_count += 1
-        if len(self.changes) < MAX_CHANGES:
-            self.changes.append(transition)

@@ -5,6 +5,7 @@ import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from scanner.model.names import InvalidNameError, parse_any_name, parse_domain
 from scanner.observe.dnsserver import parse_server
@@ -40,6 +41,13 @@ def setting(
         strict=False if lax else None,
         json_schema_extra={"unit": unit, "shown_default": shown_default, "example": example},
     )
+
+
+def bounds_of(field: FieldInfo) -> str | None:
+    """Return "LEAST to MOST" of a declared setting, None where it has no bounds."""
+    low = next((m.ge for m in field.metadata if getattr(m, "ge", None) is not None), None)
+    high = next((m.le for m in field.metadata if getattr(m, "le", None) is not None), None)
+    return None if low is None or high is None else f"{low:.15g} to {high:.15g}"
 
 
 def _server(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from scanner.config.declare import bounds_of
 from scanner.config.lines import KeyPath, line_of, locate_keys
 from scanner.config.settings import Config
 
@@ -201,11 +202,9 @@ def _choices(model: type[BaseModel], name: str) -> str:
 
 def _bounds(model: type[BaseModel], name: str) -> str:
     field = model.model_fields[name]
-    low = next((m.ge for m in field.metadata if getattr(m, "ge", None) is not None), None)
-    high = next((m.le for m in field.metadata if getattr(m, "le", None) is not None), None)
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     unit = f" {extra['unit']}" if extra.get("unit") else ""
-    return f"write a number from {low:.15g} to {high:.15g}{unit}"
+    return f"write a number from {bounds_of(field)}{unit}"
 
 
 def _toml(value: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from scanner.config.declare import bounds_of
 from scanner.config.settings import Config
 
 MAX_COLUMNS = 100
@@ -62,7 +63,9 @@ def _row(key: str, field: FieldInfo) -> str:
     unit = extra.get("unit")
     if unit and not extra.get("shown_default"):
         default += f" {unit}"
-    return f"| `{key}` | {_type(field)} | {default} | {_bounds(field)} | {field.description} |"
+    return (
+        f"| `{key}` | {_type(field)} | {default} | {bounds_of(field) or ''} | {field.description} |"
+    )
 
 
 def _type(field: FieldInfo) -> str:
@@ -78,12 +81,6 @@ def _type(field: FieldInfo) -> str:
     if float in kinds:
         return "number"
     return "list of text" if isinstance(field.default, tuple) else "text"
-
-
-def _bounds(field: FieldInfo) -> str:
-    low = next((m.ge for m in field.metadata if getattr(m, "ge", None) is not None), None)
-    high = next((m.le for m in field.metadata if getattr(m, "le", None) is not None), None)
-    return "" if low is None or high is None else f"{low:.15g} to {high:.15g}"
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

@@ -270,7 +270,9 @@ class Cluster:
         except InterruptedPassError:
             yield from self._end_in_order()
             raise
-        except CommClosedError as error:
+        except (OSError, TimeoutError) as error:
+            if not isinstance(error, CommClosedError) and self._client.status == "running":
+                raise  # the task's own
             raise ClusterError(f"{self._address}: {GONE}") from error
 
     def _end_in_order(self) -> Iterator[tuple[Work, Any]]:
@@ -320,10 +322,6 @@ class Cluster:
                 f"{flight.work.name} ended one worker after the other: {error}"
             ) from error
         except CancelledError as error:  # not by us: those are no longer among the flights
-            raise ClusterError(f"{self._address}: {GONE}") from error
-        except (OSError, TimeoutError) as error:
-            if self._client.status == "running":  # the task's own
-                raise
             raise ClusterError(f"{self._address}: {GONE}") from error
         finally:
             future.release()
